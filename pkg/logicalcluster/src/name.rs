@@ -6,7 +6,9 @@ use rand::RngExt as _;
 
 /// Why a text is not the name of a logical cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not the name of a logical cluster: it must match ^[a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?$ or be `system:<name>`")]
+#[error(
+    "{0:?} is not the name of a logical cluster: it must match ^[a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?$ or be `system:<name>`"
+)]
 pub struct NameError(pub String);
 
 /// The immutable id of a logical cluster: `root`, `system:admin`, or 16 characters of `[a-z0-9]` drawn at random.
@@ -35,9 +37,8 @@ impl ClusterName {
     pub fn generate() -> Self {
         const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
         let mut rng = rand::rng();
-        let text: String = (0..16)
-            .map(|i| char::from(ALPHABET[rng.random_range(0..if i == 0 { 26 } else { 36 })]))
-            .collect();
+        let text: String =
+            (0..16).map(|i| char::from(ALPHABET[rng.random_range(0..if i == 0 { 26 } else { 36 })])).collect();
         Self(text.into())
     }
 
@@ -65,10 +66,7 @@ impl ClusterName {
 pub(crate) fn is_segment(text: &str) -> bool {
     let b = text.as_bytes();
     let edge = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    (1..=63).contains(&b.len())
-        && edge(b[0])
-        && edge(b[b.len() - 1])
-        && b.iter().all(|&c| edge(c) || c == b'-')
+    (1..=63).contains(&b.len()) && edge(b[0]) && edge(b[b.len() - 1]) && b.iter().all(|&c| edge(c) || c == b'-')
 }
 
 impl fmt::Display for ClusterName {

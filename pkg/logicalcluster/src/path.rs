@@ -105,7 +105,9 @@ mod tests {
         assert_eq!(ClusterRef::parse("*"), Ok(ClusterRef::Wildcard));
         assert_eq!(ClusterRef::parse("system:admin"), Ok(ClusterRef::System(ClusterName::system_admin())));
         assert!(matches!(ClusterRef::parse("root:a:b"), Ok(ClusterRef::Path(p)) if p.base() == "b"));
-        for bad in ["", ":", "root:", ":root", "root::a", "Root", "root:a/b", "root:*", "**", "system:", "a b", "..", "%2e"] {
+        for bad in
+            ["", ":", "root:", ":root", "root::a", "Root", "root:a/b", "root:*", "**", "system:", "a b", "..", "%2e"]
+        {
             assert!(ClusterRef::parse(bad).is_err(), "{bad}");
         }
     }

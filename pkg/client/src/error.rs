@@ -1,0 +1,85 @@
+//! What a call can end with besides success.
+
+use kcp_apimachinery::{Status, status::reason};
+
+use crate::transport::TransportError;
+
+/// A failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server refused, and said why.
+    #[error("{0}")]
+    Status(Box<Status>),
+    /// The server could not be reached, or the connection broke.
+    #[error("{0}")]
+    Transport(#[from] TransportError),
+    /// The answer was not what the API promises.
+    #[error("unexpected answer from {path}: {detail}")]
+    Protocol {
+        /// The path that was asked.
+        path: String,
+        /// What was wrong with the answer.
+        detail: String,
+    },
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+impl Error {
+    /// The server's Status, if it sent one.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Status(s) => Some(s),
+            Self::Transport(_) | Self::Protocol { .. } => None,
+        }
+    }
+
+    fn has_reason(&self, reason: &str) -> bool {
+        self.status().is_some_and(|s| s.reason == reason)
+    }
+
+    /// 404.
+    pub fn is_not_found(&self) -> bool {
+        self.has_reason(reason::NOT_FOUND)
+    }
+    /// 409 AlreadyExists.
+    pub fn is_already_exists(&self) -> bool {
+        self.has_reason(reason::ALREADY_EXISTS)
+    }
+    /// 409 Conflict.
+    pub fn is_conflict(&self) -> bool {
+        self.has_reason(reason::CONFLICT)
+    }
+    /// 403.
+    pub fn is_forbidden(&self) -> bool {
+        self.has_reason(reason::FORBIDDEN)
+    }
+    /// 410: a resourceVersion or continue token is too old.
+    pub fn is_expired(&self) -> bool {
+        self.status().is_some_and(|s| s.code == 410)
+    }
+    /// 422.
+    pub fn is_invalid(&self) -> bool {
+        self.has_reason(reason::INVALID)
+    }
+
+    /// After how many seconds the server asks to be asked again (429, 503 with `Retry-After`).
+    pub fn retry_after(&self) -> Option<u32> {
+        let s = self.status()?;
+        let seconds = s.details.as_ref().map_or(0, |d| d.retry_after_seconds);
+        (s.code == 429 || seconds > 0).then_some(seconds.max(1))
+    }
+
+    /// Whether the same call may succeed later without anything being changed by the caller.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport(_) => true,
+            Self::Status(s) => s.code == 429 || s.code >= 500,
+            Self::Protocol { .. } => false,
+        }
+    }
+}
