@@ -1,0 +1,62 @@
+//! Keys from the ordered log of the server's own store.
+
+use kcp_logicalcluster::ClusterName;
+use kcp_storage::{Event, Key, Prefix, Store};
+use tokio_util::sync::CancellationToken;
+
+/// An object of one resource, in any logical cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// The logical cluster.
+    pub cluster: ClusterName,
+    /// The namespace, empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The object that a storage key names; `None` for a key whose cluster is malformed, which no writer makes.
+    pub fn from_storage(key: &Key) -> Option<Self> {
+        let parts = key.parts();
+        Some(Self {
+            cluster: ClusterName::new(parts.cluster).ok()?,
+            namespace: parts.namespace.to_owned(),
+            name: parts.name.to_owned(),
+        })
+    }
+}
+
+/// What [`follow_store`] has found.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// An object that exists, seen at the start or after the log's window was left behind.
+    Existing(&'a Key, &'a [u8]),
+    /// A change.
+    Event(&'a Event),
+}
+
+/// Follows everything under `prefix`, in all logical clusters, until `stop`: what exists first, then every change, in
+/// order. `on` must be quick; it usually derives a key and queues it. When this reader falls behind the log's window
+/// it starts over with what exists, so `on` must be level-triggered.
+pub async fn follow_store(store: &Store, prefix: &Prefix, stop: &CancellationToken, on: impl Fn(Found<'_>)) {
+    while !stop.is_cancelled() {
+        let snapshot = store.snapshot();
+        for (key, entry) in snapshot.range(prefix, None) {
+            on(Found::Existing(key, &entry.value));
+        }
+        let revision = snapshot.revision();
+        drop(snapshot);
+        let Ok(mut watcher) = store.watch(prefix, revision) else { continue };
+        loop {
+            let events = tokio::select! {
+                () = stop.cancelled() => return,
+                events = watcher.next() => events,
+            };
+            let Ok(events) = events else { break };
+            for event in &events {
+                on(Found::Event(event));
+            }
+        }
+    }
+}
