@@ -1,0 +1,90 @@
+//! `workload.kcp.dev/v1alpha1`: physical clusters seen from a workspace, and the labels by which workloads reach them.
+
+use crate::Kind;
+
+/// The API group.
+pub const GROUP: &str = "workload.kcp.dev";
+/// Its version.
+pub const VERSION: &str = "v1alpha1";
+
+/// A physical cluster that workloads of the workspace can run on.
+pub const WORKLOAD_CLUSTER: Kind = Kind {
+    group: GROUP,
+    version: VERSION,
+    resource: "workloadclusters",
+    singular: "workloadcluster",
+    kind: "WorkloadCluster",
+};
+
+/// Label of a namespace and of what is in it: the WorkloadCluster that it is assigned to.
+pub const CLUSTER_LABEL: &str = "workloads.kcp.dev/cluster";
+/// Label of a Workspace: `true` when namespaces in it are assigned to physical clusters.
+pub const SCHEDULABLE_LABEL: &str = "workloads.kcp.dev/schedulable";
+/// Label of a namespace whose presence, whatever its value, leaves the assignment to people.
+pub const SCHEDULING_DISABLED_LABEL: &str = "experimental.workloads.kcp.dev/scheduling-disabled";
+
+/// Annotation of a physical namespace: where its content comes from, as [`crate::identity::Locator`] writes it.
+pub const NAMESPACE_LOCATOR_ANNOTATION: &str = "kcp.dev/namespace-locator";
+/// Label of the syncer's own physical namespace: the logical cluster's path with `_` for `:`.
+pub const LOGICAL_CLUSTER_LABEL: &str = "workload.kcp.io/logical-cluster";
+/// Label of the syncer's own physical namespace: the WorkloadCluster's name.
+pub const WORKLOAD_CLUSTER_LABEL: &str = "workload.kcp.io/workload-cluster";
+
+/// Namespaces that are never assigned to a physical cluster.
+pub const UNSCHEDULED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+/// The types that are synced whatever else is asked for, as `<plural>[.<group>]`, sorted.
+pub const ALWAYS_SYNCED: [&str; 4] = ["configmaps", "deployments.apps", "secrets", "serviceaccounts"];
+
+/// The field manager under which the syncer applies objects in the physical cluster.
+pub const SYNCER_FIELD_MANAGER: &str = "syncer";
+/// The names of the syncer's ServiceAccount, ClusterRole and binding in the workspace are this and the
+/// WorkloadCluster's name.
+pub const SYNCER_NAME_PREFIX: &str = "syncer-";
+/// The name of the syncer's objects in the physical cluster.
+pub const SYNCER_DOWNSTREAM_NAME: &str = "kcp-syncer";
+/// Annotation of a ClusterRole: a label selector to which every request that its rules allow is limited. A list or
+/// watch must carry the selector, and an object that is read or written by name must match it.
+pub const REQUIRED_SELECTOR_ANNOTATION: &str = "authorization.kcp.io/required-label-selector";
+
+/// The condition types of a WorkloadCluster.
+pub mod condition {
+    /// The summary of the others.
+    pub const READY: &str = "Ready";
+    /// The syncer runs and syncs every type that it was asked to.
+    pub const SYNCER_READY: &str = "SyncerReady";
+    /// The types of the physical cluster are learned.
+    pub const API_IMPORTER_READY: &str = "APIImporterReady";
+    /// The syncer was heard lately.
+    pub const HEARTBEAT_HEALTHY: &str = "HeartbeatHealthy";
+    /// Of a namespace: it is assigned to a physical cluster.
+    pub const NAMESPACE_SCHEDULED: &str = "NamespaceScheduled";
+}
+
+/// The reasons in those conditions.
+pub mod reason {
+    /// The syncer was not heard for too long, or never.
+    pub const ERROR_HEARTBEAT: &str = "ErrorHeartbeat";
+    /// Types that were asked for are missing in the workspace or the physical cluster.
+    pub const RESOURCES_MISSING: &str = "ResourcesMissing";
+    /// Learning the types failed.
+    pub const ERROR_IMPORTING: &str = "ErrorImportingAPIs";
+    /// No WorkloadCluster takes the namespace.
+    pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// The namespace opted out.
+    pub const SCHEDULING_DISABLED: &str = "SchedulingDisabled";
+}
+
+/// The severities of conditions that are not True.
+pub mod severity {
+    /// Something is broken.
+    pub const ERROR: &str = "Error";
+    /// Something may break.
+    pub const WARNING: &str = "Warning";
+    /// Something to know.
+    pub const INFO: &str = "Info";
+}
+
+/// The name of the objects in the workspace that give the syncer of WorkloadCluster `name` its rights.
+pub fn syncer_name(name: &str) -> String {
+    format!("{SYNCER_NAME_PREFIX}{name}")
+}
