@@ -193,7 +193,7 @@ mod tests {
         set(&mut o, &Condition::fails("A", "Why", "because"), T2);
         assert!(summarize(&mut o, &["A", "B"], T2));
         assert!(!summarize(&mut o, &["A", "B"], T2));
-        let types: Vec<_> = o["status"]["conditions"].as_array().unwrap().iter().map(|c| type_of(c)).collect();
+        let types: Vec<_> = o["status"]["conditions"].as_array().unwrap().iter().map(type_of).collect();
         assert_eq!(types, ["Ready", "A", "B"]);
         let ready = get(&o, "Ready").unwrap();
         assert_eq!((ready["status"].as_str(), ready["reason"].as_str()), (Some("False"), Some("Why")));
