@@ -1,1 +1,25 @@
-fn main() {}
+//! `kcp`: thousands of Kubernetes API servers in one process.
+
+mod cli;
+mod data;
+mod playground;
+mod start;
+mod story;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let command = cli::Cli::parse().command;
+    match cli::run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! `kcp snapshot` and `kcp doctor`.
