@@ -176,7 +176,12 @@ impl FieldError {
     }
     /// `Too many: <actual>: must have at most <max> items`.
     pub fn too_many(path: &FieldPath, actual: usize, max: usize) -> Self {
-        Self::plain(FieldErrorKind::TooMany, path, &format!("Too many: {actual}"), &format!("must have at most {max} items"))
+        Self::plain(
+            FieldErrorKind::TooMany,
+            path,
+            &format!("Too many: {actual}"),
+            &format!("must have at most {max} items"),
+        )
     }
     /// `Unsupported value: <value>: supported values: "a", "b"` (the caller gives them in the order to print).
     pub fn not_supported<S: AsRef<str>>(path: &FieldPath, value: impl Into<Value>, supported: &[S]) -> Self {

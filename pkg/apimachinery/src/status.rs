@@ -106,7 +106,14 @@ pub struct Status {
 
 impl Default for Status {
     fn default() -> Self {
-        Self { status: "Failure".into(), message: String::new(), reason: String::new(), details: None, code: 500, continue_token: None }
+        Self {
+            status: "Failure".into(),
+            message: String::new(),
+            reason: String::new(),
+            details: None,
+            code: 500,
+            continue_token: None,
+        }
     }
 }
 
@@ -165,13 +172,18 @@ impl Status {
 
     /// 404 (E-03).
     pub fn not_found(resource: &GroupResource, name: &str) -> Self {
-        Self::failure(404, reason::NOT_FOUND, format!("{resource} {} not found", crate::field::go_quote(name))).about(resource, name)
+        Self::failure(404, reason::NOT_FOUND, format!("{resource} {} not found", crate::field::go_quote(name)))
+            .about(resource, name)
     }
 
     /// 409 AlreadyExists (E-04).
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
-        Self::failure(409, reason::ALREADY_EXISTS, format!("{resource} {} already exists", crate::field::go_quote(name)))
-            .about(resource, name)
+        Self::failure(
+            409,
+            reason::ALREADY_EXISTS,
+            format!("{resource} {} already exists", crate::field::go_quote(name)),
+        )
+        .about(resource, name)
     }
 
     /// 409 Conflict (E-05). `detail` is the text after the colon.
@@ -186,12 +198,22 @@ impl Status {
 
     /// 409 Conflict because the object has changed since it was read (U-01).
     pub fn modified(resource: &GroupResource, name: &str) -> Self {
-        Self::conflict(resource, name, "the object has been modified; please apply your changes to the latest version and try again")
+        Self::conflict(
+            resource,
+            name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        )
     }
 
     /// 422 (E-06). Panics never; an empty list gives a Status that says nothing is wrong, so do not call it with one.
+    /// The message says each thing once, the causes have all.
     pub fn invalid(kind: &GroupKind, name: &str, errors: &FieldErrors) -> Self {
-        let texts: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+        let mut texts: Vec<String> = Vec::with_capacity(errors.len());
+        for text in errors.iter().map(FieldError::to_string) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let all = match texts.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -200,9 +222,14 @@ impl Status {
             .iter()
             .map(|e| Cause { reason: e.kind.reason().into(), message: e.message.clone(), field: e.path.to_string() })
             .collect();
-        Self::failure(422, reason::INVALID, format!("{kind} {} is invalid: {all}", crate::field::go_quote(name))).with_details(
-            StatusDetails { name: name.into(), group: kind.group.clone(), kind: kind.kind.clone(), causes, ..StatusDetails::default() },
-        )
+        Self::failure(422, reason::INVALID, format!("{kind} {} is invalid: {all}", crate::field::go_quote(name)))
+            .with_details(StatusDetails {
+                name: name.into(),
+                group: kind.group.clone(),
+                kind: kind.kind.clone(),
+                causes,
+                ..StatusDetails::default()
+            })
     }
 
     /// 403 on a resource (E-07). `detail` is the text after the colon.
@@ -227,8 +254,12 @@ impl Status {
 
     /// 405 (E-09).
     pub fn method_not_allowed(resource: &GroupResource, verb: &str) -> Self {
-        Self::failure(405, reason::METHOD_NOT_ALLOWED, format!("{verb} is not supported on resources of kind {}", crate::field::go_quote(&resource.to_string())))
-            .about(resource, "")
+        Self::failure(
+            405,
+            reason::METHOD_NOT_ALLOWED,
+            format!("{verb} is not supported on resources of kind {}", crate::field::go_quote(&resource.to_string())),
+        )
+        .about(resource, "")
     }
 
     /// 410 Expired (E-10).
@@ -238,17 +269,23 @@ impl Status {
 
     /// 500 (E-14).
     pub fn internal(detail: impl fmt::Display) -> Self {
-        Self::failure(500, reason::INTERNAL_ERROR, format!("Internal error occurred: {detail}")).with_details(StatusDetails {
-            causes: vec![Cause { message: detail.to_string(), ..Cause::default() }],
-            ..StatusDetails::default()
-        })
+        Self::failure(500, reason::INTERNAL_ERROR, format!("Internal error occurred: {detail}")).with_details(
+            StatusDetails {
+                causes: vec![Cause { message: detail.to_string(), ..Cause::default() }],
+                ..StatusDetails::default()
+            },
+        )
     }
 
     /// 504 with the cause `ResourceVersionTooLarge` (E-12).
     pub fn too_large_resource_version(requested: u64, current: u64) -> Self {
-        Self::failure(504, reason::TIMEOUT, format!("Timeout: Too large resource version: {requested}, current: {current}"))
-            .with_cause("ResourceVersionTooLarge", "Too large resource version", "")
-            .with_retry_after(1)
+        Self::failure(
+            504,
+            reason::TIMEOUT,
+            format!("Timeout: Too large resource version: {requested}, current: {current}"),
+        )
+        .with_cause("ResourceVersionTooLarge", "Too large resource version", "")
+        .with_retry_after(1)
     }
 
     /// 413 (T-07).
@@ -301,7 +338,10 @@ mod tests {
             FieldError::required(&FieldPath::root(), ""),
         ];
         let s = Status::invalid(&GroupKind::new("example.com", "Widget"), "x", &errs);
-        assert_eq!(s.message, "Widget.example.com \"x\" is invalid: [spec.x: Invalid value: 1: bad, <nil>: Required value]");
+        assert_eq!(
+            s.message,
+            "Widget.example.com \"x\" is invalid: [spec.x: Invalid value: 1: bad, <nil>: Required value]"
+        );
         assert_eq!(s.to_value()["details"]["causes"][1]["field"], "<nil>");
     }
 }
