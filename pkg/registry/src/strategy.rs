@@ -72,6 +72,22 @@ pub trait Strategy: Send + Sync {
         Ok(ctx.info.schema.get().prune(object))
     }
 
+    /// Whether objects of this version differ from their stored form in more than `apiVersion` (`events.k8s.io`, the
+    /// two versions of autoscalers). Reads of such kinds parse and convert; all others copy bytes.
+    fn converts(&self) -> bool {
+        false
+    }
+
+    /// Brings an object of this version into its stored form; `apiVersion` and `kind` are left to the caller.
+    fn to_storage(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// Brings a stored object into the form of this version; `apiVersion` and `kind` are left to the caller.
+    fn from_storage(&self, object: &mut Value) {
+        let _ = object;
+    }
+
     /// Fills in defaults. The default applies those of the schema.
     fn default(&self, object: &mut Value, ctx: &StrategyContext<'_>) {
         ctx.info.schema.get().default(object);
