@@ -1,1 +1,48 @@
-//! TBD
+//! The controllers without which the API does not mean what it says: namespaces empty themselves, dependents follow
+//! their owners, service accounts exist, custom resources go with their definition, roles aggregate, events age.
+//!
+//! One instance of each serves all logical clusters. They share **one** cursor over the ordered log ([`run`]); each
+//! derives keys from what it sees and works its own queue off. They read the index of the store and write through the
+//! client, so every write passes the same checks as anyone's. A restart writes nothing when nothing has changed.
+
+mod aggregation;
+mod context;
+mod crd;
+mod event_ttl;
+mod garbage;
+mod meta;
+mod namespace;
+mod service_account;
+
+use std::sync::Arc;
+
+use kcp_controller::follow_store;
+use kcp_storage::Prefix;
+use tokio_util::sync::CancellationToken;
+
+pub use context::{Context, Kinds, Resource};
+
+/// How many keys of one controller are worked on at a time.
+const CONCURRENCY: usize = 16;
+
+/// Runs all controllers until `stop`, then lets them finish what they work on.
+pub async fn run(context: Context, stop: CancellationToken) {
+    let context = Arc::new(context);
+    let namespaces = namespace::Controller::new(context.clone());
+    let garbage = garbage::Controller::new(context.clone());
+    let accounts = service_account::Controller::new(context.clone());
+    let definitions = crd::Controller::new(context.clone());
+    let roles = aggregation::Controller::new(context.clone());
+    let events = event_ttl::Controller::new(context.clone());
+    let everything = Prefix::all();
+    let cursor = follow_store(&context.store, &everything, &stop, |found| {
+        let seen = meta::Seen::new(&found);
+        garbage.observe(&seen);
+        namespaces.observe(&seen);
+        accounts.observe(&seen);
+        definitions.observe(&seen);
+        roles.observe(&seen);
+        events.observe(&seen);
+    });
+    tokio::join!(cursor, namespaces.run(&stop), garbage.run(&stop), accounts.run(&stop), definitions.run(&stop), roles.run(&stop), events.run(&stop));
+}

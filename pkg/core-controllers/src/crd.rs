@@ -1,0 +1,129 @@
+//! Deletes the instances of a CustomResourceDefinition that is being deleted, then lets it go (CRD-10, CRD-11).
+
+use std::{collections::{BTreeSet, HashMap}, sync::Arc};
+
+use kcp_apimachinery::{GroupResource, GroupVersionResource, object, time::Timestamp};
+use kcp_apis::conditions;
+use kcp_client::{DeleteParams, Error, ListParams, Patch, WriteParams};
+use kcp_controller::{Action, ObjectKey, Queue, run};
+use kcp_logicalcluster::ClusterName;
+use kcp_storage::{Key, Prefix};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{CONCURRENCY, context::Context, meta::{Envelope, Seen}};
+
+/// The finalizer that this controller removes.
+const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+const GROUP: &str = "apiextensions.k8s.io";
+const RESOURCE: &str = "customresourcedefinitions";
+
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    queue: Queue<ObjectKey>,
+    /// Definitions that wait for their instances to go, by the resource they define.
+    waiting: Mutex<HashMap<(String, GroupResource), ObjectKey>>,
+}
+
+impl Controller {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context, queue: Queue::default(), waiting: Mutex::default() }
+    }
+
+    pub(crate) fn observe(&self, seen: &Seen<'_>) {
+        if seen.is(GROUP, RESOURCE) {
+            if !seen.deleted && seen.envelope().is_deleting()
+                && let Some(key) = ObjectKey::from_storage(seen.key)
+            {
+                self.queue.add(key);
+            }
+        } else if seen.deleted {
+            let waiting = self.waiting.lock();
+            if waiting.is_empty() {
+                return;
+            }
+            let resource = GroupResource::new(seen.parts.group, seen.parts.resource);
+            if let Some(key) = waiting.get(&(seen.parts.cluster.to_owned(), resource)) {
+                self.queue.add(key.clone());
+            }
+        }
+    }
+
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        run("crd-finalizer", &self.queue, CONCURRENCY, stop, |key| self.reconcile(key)).await;
+    }
+
+    async fn reconcile(&self, key: ObjectKey) -> Result<Action, Error> {
+        let Ok(storage_key) = Key::object(&GroupResource::new(GROUP, RESOURCE), &key.cluster, "", &key.name) else { return Ok(Action::Done) };
+        let definition: Value = match self.context.store.get(&storage_key) {
+            Some(e) => serde_json::from_slice(&e.value).unwrap_or_default(),
+            None => return Ok(Action::Done),
+        };
+        if !object::is_deleting(&definition) || !object::finalizers(&definition).any(|f| f == FINALIZER) {
+            return Ok(Action::Done);
+        }
+        let text = |p: &str| definition.pointer(p).and_then(Value::as_str).unwrap_or_default();
+        let resource = GroupResource::new(text("/spec/group"), text("/spec/names/plural"));
+        let slot = (key.cluster.to_string(), resource.clone());
+        // From here on a deletion brings the key back, so none between the look below and the end is missed.
+        self.waiting.lock().insert(slot.clone(), key.clone());
+        let left = self.delete_instances(&key.cluster, &resource, &definition).await?;
+        if left > 0 {
+            let message = format!("CustomResource deletion is in progress: {left} instances remain");
+            self.set_terminating(&key, &definition, "InstanceDeletionInProgress", &message).await?;
+            return Ok(Action::Done);
+        }
+        self.waiting.lock().remove(&slot);
+        self.set_terminating(&key, &definition, "InstanceDeletionCompleted", "removed all instances").await?;
+        let kept: Vec<&str> = object::finalizers(&definition).filter(|f| *f != FINALIZER).collect();
+        let finalizers = if kept.is_empty() { Value::Null } else { json!(kept) };
+        let patch = json!({"metadata": {"uid": object::uid(&definition), "finalizers": finalizers}});
+        gone_is_fine(self.context.client(&key.cluster).patch(&definitions(), "", &key.name, "", &Patch::Merge(&patch), &WriteParams::manager("crd-finalizer")).await)
+    }
+
+    /// Asks for the deletion of all instances and gives the number of those that are still there.
+    async fn delete_instances(&self, cluster: &ClusterName, resource: &GroupResource, definition: &Value) -> Result<usize, Error> {
+        let Ok(prefix) = Prefix::cluster(resource, cluster) else { return Ok(0) };
+        let snapshot = self.context.store.snapshot();
+        let namespaces: BTreeSet<String> = snapshot
+            .range(&prefix, None)
+            .filter(|(_, e)| !Envelope::read(&e.value).is_deleting())
+            .map(|(k, _)| k.parts().namespace.to_owned())
+            .collect();
+        drop(snapshot);
+        if !namespaces.is_empty() {
+            let versions = definition.pointer("/spec/versions").and_then(Value::as_array);
+            let served = versions.into_iter().flatten().find(|v| v["served"] == true).and_then(|v| v["name"].as_str()).unwrap_or_default();
+            let gvr = GroupVersionResource::new(&resource.group, served, &resource.resource);
+            let client = self.context.client(cluster);
+            for namespace in namespaces {
+                match client.delete_collection(&gvr, &namespace, &ListParams::default(), &DeleteParams::default()).await {
+                    Err(e) if !e.is_not_found() => return Err(e),
+                    _ => {}
+                }
+            }
+        }
+        Ok(self.context.store.snapshot().range(&prefix, None).count())
+    }
+
+    async fn set_terminating(&self, key: &ObjectKey, definition: &Value, reason: &str, message: &str) -> Result<(), Error> {
+        let mut changed = definition.clone();
+        if !conditions::set_condition(&mut changed, "Terminating", conditions::ConditionStatus::True, reason, message, &Timestamp::now().rfc3339()) {
+            return Ok(());
+        }
+        let patch = json!({"status": {"conditions": changed["status"]["conditions"]}});
+        gone_is_fine(self.context.client(&key.cluster).patch(&definitions(), "", &key.name, "status", &Patch::Merge(&patch), &WriteParams::manager("crd-finalizer")).await).map(drop)
+    }
+}
+
+fn definitions() -> GroupVersionResource {
+    GroupVersionResource::new(GROUP, "v1", RESOURCE)
+}
+
+fn gone_is_fine(result: Result<Value, Error>) -> Result<Action, Error> {
+    match result {
+        Err(e) if !e.is_not_found() => Err(e),
+        _ => Ok(Action::Done),
+    }
+}

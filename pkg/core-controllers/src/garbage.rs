@@ -1,0 +1,274 @@
+//! The garbage collector: dependents go with their owners (H-01..H-10).
+//!
+//! An index of owner references, kept by the cursor, answers who depends on whom; whether an owner exists is read from
+//! the store, by uid. Owners are looked up in the dependent's own logical cluster only.
+
+use std::{collections::{BTreeSet, HashMap}, sync::Arc};
+
+use kcp_apimachinery::{GroupVersion, GroupVersionKind, GroupVersionResource, Status};
+use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
+use kcp_controller::{Action, Queue, run};
+use kcp_logicalcluster::ClusterName;
+use kcp_storage::{Key, Store};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{CONCURRENCY, context::Context, meta::{Envelope, OwnerReference, Seen}};
+
+/// The finalizer of an object whose dependents go first.
+const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of an object whose dependents stay, without it as their owner.
+const ORPHAN: &str = "orphan";
+
+/// Who depends on whom. Uids are unique across logical clusters, yet a reference counts only inside its own: the
+/// cluster is part of the index.
+#[derive(Default)]
+struct Graph {
+    dependents: HashMap<(String, String), BTreeSet<Key>>,
+    owners: HashMap<Key, Vec<OwnerReference>>,
+    /// Owners that wait for their dependents, by uid.
+    waiting: HashMap<(String, String), Key>,
+}
+
+impl Graph {
+    fn set(&mut self, key: &Key, cluster: &str, owners: Vec<OwnerReference>) {
+        self.remove(key, cluster);
+        for o in &owners {
+            self.dependents.entry((cluster.to_owned(), o.uid.clone())).or_default().insert(key.clone());
+        }
+        self.owners.insert(key.clone(), owners);
+    }
+
+    fn remove(&mut self, key: &Key, cluster: &str) -> Vec<OwnerReference> {
+        let owners = self.owners.remove(key).unwrap_or_default();
+        for o in &owners {
+            let id = (cluster.to_owned(), o.uid.clone());
+            if let Some(set) = self.dependents.get_mut(&id) {
+                set.remove(key);
+                if set.is_empty() {
+                    self.dependents.remove(&id);
+                }
+            }
+        }
+        owners
+    }
+}
+
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    queue: Queue<Key>,
+    graph: Mutex<Graph>,
+}
+
+impl Controller {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context, queue: Queue::default(), graph: Mutex::default() }
+    }
+
+    pub(crate) fn observe(&self, seen: &Seen<'_>) {
+        let cluster = seen.parts.cluster;
+        let mut graph = self.graph.lock();
+        if seen.deleted {
+            for owner in graph.remove(seen.key, cluster) {
+                if let Some(key) = graph.waiting.get(&(cluster.to_owned(), owner.uid)) {
+                    self.queue.add(key.clone());
+                }
+            }
+            let id = (cluster.to_owned(), seen.envelope().metadata.uid.to_string());
+            graph.waiting.remove(&id);
+            if let Some(dependents) = graph.dependents.get(&id) {
+                self.queue.add_all(dependents.iter().cloned());
+            }
+            return;
+        }
+        let mentions = |what: &[u8]| seen.value.windows(what.len()).any(|w| w == what);
+        let owned = mentions(b"\"ownerReferences\"");
+        if !owned && graph.owners.contains_key(seen.key) {
+            graph.remove(seen.key, cluster);
+        }
+        let held = mentions(b"\"foregroundDeletion\"") || mentions(b"\"orphan\"");
+        if !owned && !held {
+            return;
+        }
+        let envelope = seen.envelope();
+        if owned {
+            graph.set(seen.key, cluster, envelope.metadata.owner_references.clone());
+        }
+        if envelope.is_deleting() && (envelope.has_finalizer(FOREGROUND) || envelope.has_finalizer(ORPHAN)) {
+            graph.waiting.insert((cluster.to_owned(), envelope.metadata.uid.to_string()), seen.key.clone());
+        }
+        self.queue.add(seen.key.clone());
+    }
+
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        run("garbage-collector", &self.queue, CONCURRENCY, stop, |key| self.reconcile(key)).await;
+    }
+
+    async fn reconcile(&self, key: Key) -> Result<Action, Error> {
+        let Some(entry) = self.context.store.get(&key) else { return Ok(Action::Done) };
+        let Ok(cluster) = ClusterName::new(key.parts().cluster) else { return Ok(Action::Done) };
+        let object = Envelope::read(&entry.value);
+        let client = self.context.client(&cluster);
+        if object.is_deleting() {
+            if object.has_finalizer(ORPHAN) {
+                return self.orphan(&client, &key, &object).await;
+            }
+            if object.has_finalizer(FOREGROUND) {
+                return self.foreground(&client, &key, &object).await;
+            }
+            return Ok(Action::Done);
+        }
+        self.collect(&client, &cluster, &key, &object).await
+    }
+
+    fn dependents(&self, key: &Key, object: &Envelope<'_>) -> Vec<Key> {
+        let id = (key.parts().cluster.to_owned(), object.metadata.uid.to_string());
+        self.graph.lock().dependents.get(&id).map(|d| d.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Takes the owner out of its dependents, then lets it go.
+    async fn orphan(&self, client: &Client, key: &Key, object: &Envelope<'_>) -> Result<Action, Error> {
+        for dependent in self.dependents(key, object) {
+            let Some(entry) = self.context.store.get(&dependent) else { continue };
+            let envelope = Envelope::read(&entry.value);
+            ignore_gone(self.keep_owners(client, &dependent, &envelope, |o| o.uid != object.metadata.uid).await)?;
+        }
+        ignore_gone(remove_finalizer(client, key, object, ORPHAN).await)?;
+        Ok(Action::Done)
+    }
+
+    /// Deletes the dependents; once none is left that holds the owner, lets it go.
+    async fn foreground(&self, client: &Client, key: &Key, object: &Envelope<'_>) -> Result<Action, Error> {
+        let mut held = false;
+        for dependent in self.dependents(key, object) {
+            let Some(entry) = self.context.store.get(&dependent) else { continue };
+            let envelope = Envelope::read(&entry.value);
+            let blocks = envelope.metadata.owner_references.iter().any(|o| o.uid == object.metadata.uid && o.block_owner_deletion == Some(true));
+            held |= blocks;
+            if !envelope.is_deleting() {
+                // Whether it has owners besides this one is for its own turn to decide.
+                self.queue.add(dependent);
+            }
+        }
+        if !held {
+            ignore_gone(remove_finalizer(client, key, object, FOREGROUND).await)?;
+        }
+        Ok(Action::Done)
+    }
+
+    /// Deletes an object that no living owner holds.
+    async fn collect(&self, client: &Client, cluster: &ClusterName, key: &Key, object: &Envelope<'_>) -> Result<Action, Error> {
+        let owners = &object.metadata.owner_references;
+        if owners.is_empty() {
+            return Ok(Action::Done);
+        }
+        let (mut solid, mut gone, mut waiting) = (0usize, Vec::new(), Vec::new());
+        for owner in owners {
+            match self.owner_state(cluster, key.parts().namespace, owner)? {
+                OwnerState::Solid => solid += 1,
+                OwnerState::Gone => gone.push(owner.uid.as_str()),
+                OwnerState::Waiting => waiting.push(owner.uid.as_str()),
+                // Never collected: the reference itself is wrong (H-02).
+                OwnerState::WrongScope => return Ok(Action::Done),
+            }
+        }
+        if solid > 0 {
+            if !gone.is_empty() || !waiting.is_empty() {
+                ignore_gone(self.keep_owners(client, key, object, |o| !gone.contains(&o.uid.as_str()) && !waiting.contains(&o.uid.as_str())).await)?;
+            }
+            return Ok(Action::Done);
+        }
+        let policy = if !waiting.is_empty() && !self.dependents(key, object).is_empty() { "Foreground" } else { "Background" };
+        let params = DeleteParams {
+            uid: Some(object.metadata.uid.to_string()),
+            resource_version: Some(object.metadata.resource_version.to_string()),
+            propagation_policy: Some(policy),
+            grace_period_seconds: None,
+        };
+        let parts = key.parts();
+        match client.delete(&gvr(key, object)?, parts.namespace, parts.name, &params).await {
+            Ok(_) => Ok(Action::Done),
+            // It has changed since: its event brings it back.
+            Err(e) if e.is_not_found() || e.is_conflict() => Ok(Action::Done),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn owner_state(&self, cluster: &ClusterName, namespace: &str, owner: &OwnerReference) -> Result<OwnerState, Error> {
+        let unknown = || Status::internal(format!("the owner's kind {}/{} is not served", owner.api_version, owner.kind));
+        let gv = GroupVersion::parse(&owner.api_version).ok_or_else(unknown)?;
+        let gvk = GroupVersionKind::new(gv.group, gv.version, owner.kind.as_str());
+        let resource = self.context.kinds.resource_of(cluster, &gvk).ok_or_else(unknown)?;
+        if resource.namespaced && namespace.is_empty() {
+            return Ok(OwnerState::WrongScope);
+        }
+        let owner_namespace = if resource.namespaced { namespace } else { "" };
+        let Ok(key) = Key::object(&resource.gvr.group_resource(), cluster, owner_namespace, &owner.name) else {
+            return Ok(OwnerState::Gone);
+        };
+        Ok(state_of(&self.context.store, &key, owner))
+    }
+
+    /// Leaves an object only the owners that `keep` picks; the version is checked, so a change meanwhile is not lost.
+    async fn keep_owners(&self, client: &Client, key: &Key, object: &Envelope<'_>, keep: impl Fn(&OwnerReference) -> bool) -> Result<(), Error> {
+        let Some(entry) = self.context.store.get(key) else { return Ok(()) };
+        let full: serde_json::Value = serde_json::from_slice(&entry.value).unwrap_or_default();
+        let kept: Vec<&serde_json::Value> = full
+            .pointer("/metadata/ownerReferences")
+            .and_then(serde_json::Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter(|o| serde_json::from_value::<OwnerReference>((*o).clone()).is_ok_and(|o| keep(&o)))
+            .collect();
+        let owners = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
+        let meta = &Envelope::read(&entry.value).metadata;
+        let patch = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
+        let parts = key.parts();
+        client.patch(&gvr(key, object)?, parts.namespace, parts.name, "", &Patch::Merge(&patch), &WriteParams::manager("garbage-collector")).await.map(drop)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum OwnerState {
+    Solid,
+    Gone,
+    /// Waits for its dependents to go first, and this one holds it.
+    Waiting,
+    WrongScope,
+}
+
+fn state_of(store: &Store, key: &Key, owner: &OwnerReference) -> OwnerState {
+    let Some(entry) = store.get(key) else { return OwnerState::Gone };
+    let envelope = Envelope::read(&entry.value);
+    if envelope.metadata.uid != owner.uid {
+        OwnerState::Gone
+    } else if envelope.is_deleting() && envelope.has_finalizer(FOREGROUND) && owner.block_owner_deletion == Some(true) {
+        OwnerState::Waiting
+    } else {
+        OwnerState::Solid
+    }
+}
+
+/// The resource of a stored object in the version it is stored in.
+fn gvr(key: &Key, object: &Envelope<'_>) -> Result<GroupVersionResource, Error> {
+    let version = GroupVersion::parse(&object.api_version).ok_or_else(|| Status::internal(format!("{key} is stored without an apiVersion")))?.version;
+    let parts = key.parts();
+    Ok(GroupVersionResource::new(parts.group, version, parts.resource))
+}
+
+async fn remove_finalizer(client: &Client, key: &Key, object: &Envelope<'_>, finalizer: &str) -> Result<(), Error> {
+    let kept: Vec<&String> = object.metadata.finalizers.iter().filter(|f| *f != finalizer).collect();
+    let kept = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
+    let patch = json!({"metadata": {"resourceVersion": object.metadata.resource_version, "finalizers": kept}});
+    let parts = key.parts();
+    client.patch(&gvr(key, object)?, parts.namespace, parts.name, "", &Patch::Merge(&patch), &WriteParams::manager("garbage-collector")).await.map(drop)
+}
+
+/// What is gone needs nothing; what has changed comes back with its event.
+fn ignore_gone(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(e) if e.is_not_found() || e.is_conflict() => Ok(()),
+        other => other,
+    }
+}

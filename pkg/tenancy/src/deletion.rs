@@ -1,0 +1,237 @@
+//! Empties a workspace that is being deleted, then lets it go.
+//!
+//! Order: child workspaces first, each by the same rule; then every object that has finalizers is asked to go, and
+//! waited for; when no finalizer is left, one commit purges the logical cluster and removes the Workspace. So nothing
+//! of a workspace is served after it is gone, and what finalizers stand for has happened before.
+
+use std::{collections::{BTreeMap, HashMap}, sync::Arc};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use kcp_apimachinery::{GroupVersion, GroupVersionResource, Status, object, time::Timestamp};
+use kcp_apis::{conditions::{self, ConditionStatus}, core::{self, phase}, tenancy::{self, condition, reason}};
+use kcp_client::{DeleteParams, Error, Patch, WriteParams};
+use kcp_controller::{Action, Found, ObjectKey, Queue, run};
+use kcp_logicalcluster::ClusterName;
+use kcp_storage::{Batch, CommitError, EventKind, Expect, Key, Prefix, Snapshot};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::Context;
+
+/// Finalizers that stand for nothing outside the workspace: the purge does their work.
+const INTERNAL: [&str; 5] = ["foregroundDeletion", "orphan", "customresourcecleanup.apiextensions.k8s.io", core::LOGICAL_CLUSTER_FINALIZER, core::CONTENT_FINALIZER];
+/// How many requests one workspace's deletion makes at a time.
+const PARALLEL: usize = 32;
+/// How many workspaces are emptied at a time.
+const CONCURRENCY: usize = 64;
+
+/// A workspace that is being deleted.
+struct Deleting {
+    workspace: ObjectKey,
+    /// All children have been told to go; none can be made meanwhile.
+    children_asked: bool,
+}
+
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    queue: Queue<ObjectKey>,
+    /// By the logical cluster that is being emptied: what happens there is a reason to look again.
+    deleting: Mutex<HashMap<String, Deleting>>,
+}
+
+impl Controller {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context, queue: Queue::default(), deleting: Mutex::default() }
+    }
+
+    pub(crate) fn observe(&self, found: &Found<'_>) {
+        let (key, value, gone) = match found {
+            Found::Existing(key, value) => (*key, *value, false),
+            Found::Event(event) => (&event.key, &event.value[..], event.kind == EventKind::Delete),
+        };
+        let parts = key.parts();
+        if let Some(d) = self.deleting.lock().get(parts.cluster) {
+            self.queue.add(d.workspace.clone());
+        }
+        // The word is looked for before the object is parsed: most events are not about deletion.
+        let workspace = parts.group == tenancy::GROUP && parts.resource == tenancy::WORKSPACE.resource;
+        if workspace && !gone && contains(value, b"\"deletionTimestamp\"")
+            && let Some(key) = ObjectKey::from_storage(key)
+        {
+            self.queue.add(key);
+        }
+    }
+
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        run("workspace-deletion", &self.queue, CONCURRENCY, stop, |key| self.reconcile(key)).await;
+    }
+
+    async fn reconcile(&self, key: ObjectKey) -> Result<Action, Error> {
+        let Ok(storage_key) = Key::object(&tenancy::WORKSPACE.group_resource(), &key.cluster, "", &key.name) else { return Ok(Action::Done) };
+        let Some(entry) = self.context.store.get(&storage_key) else { return Ok(Action::Done) };
+        let workspace: Value = serde_json::from_slice(&entry.value).unwrap_or_default();
+        if !object::is_deleting(&workspace) {
+            return Ok(Action::Done);
+        }
+        let child = workspace.pointer("/spec/cluster").and_then(Value::as_str).and_then(|c| ClusterName::new(c).ok());
+        let Some(child) = child else {
+            return self.finish(&key, storage_key, entry.revision, &workspace, None).await;
+        };
+        // From here on events in the child bring the key back, so none between the looks below and the end is missed.
+        let asked = {
+            let mut deleting = self.deleting.lock();
+            let d = deleting.entry(child.to_string()).or_insert_with(|| Deleting { workspace: key.clone(), children_asked: false });
+            d.workspace = key.clone();
+            d.children_asked
+        };
+        if !asked {
+            self.delete_children(&child).await?;
+            if let Some(d) = self.deleting.lock().get_mut(child.as_str()) {
+                d.children_asked = true;
+            }
+        }
+        let snapshot = self.context.store.snapshot();
+        if has_children(&snapshot, &child) {
+            drop(snapshot);
+            return self.wait(&key, &workspace, reason::CHILD_WORKSPACES_REMAIN, "Some child workspaces remain.").await;
+        }
+        let held = held_objects(&snapshot, &child);
+        drop(snapshot);
+        if held.is_empty() {
+            let done = self.finish(&key, storage_key, entry.revision, &workspace, Some(&child)).await?;
+            self.deleting.lock().remove(child.as_str());
+            return Ok(done);
+        }
+        self.delete_held(&child, &held).await?;
+        let mut finalizers: BTreeMap<&str, usize> = BTreeMap::new();
+        for f in held.iter().flat_map(|h| &h.finalizers) {
+            *finalizers.entry(f).or_default() += 1;
+        }
+        let list: Vec<String> = finalizers.iter().map(|(f, n)| format!("{f} in {n} resource instances")).collect();
+        let message = format!("Some content in the workspace has finalizers remaining: {}", list.join(", "));
+        self.wait(&key, &workspace, reason::SOME_FINALIZERS_REMAIN, &message).await
+    }
+
+    async fn delete_children(&self, child: &ClusterName) -> Result<(), Error> {
+        let Ok(prefix) = Prefix::cluster(&tenancy::WORKSPACE.group_resource(), child) else { return Ok(()) };
+        let names: Vec<String> = self
+            .context
+            .store
+            .snapshot()
+            .range(&prefix, None)
+            .filter(|(_, e)| !contains(&e.value, b"\"deletionTimestamp\""))
+            .map(|(k, _)| k.parts().name.to_owned())
+            .collect();
+        let (client, gvr) = (self.context.client.cluster(child.as_str()), tenancy::WORKSPACE.gvr());
+        stream::iter(names.into_iter().map(Ok)).try_for_each_concurrent(PARALLEL, |name| {
+            let (client, gvr) = (&client, &gvr);
+            async move { not_found_is_fine(client.delete(gvr, "", &name, &DeleteParams::default()).await) }
+        }).await
+    }
+
+    async fn delete_held(&self, child: &ClusterName, held: &[Held]) -> Result<(), Error> {
+        let client = self.context.client.cluster(child.as_str());
+        let errors: Vec<Error> = stream::iter(held.iter().filter(|h| !h.deleting))
+            .map(|h| {
+                let client = &client;
+                let params = DeleteParams { uid: Some(h.uid.clone()), ..DeleteParams::default() };
+                async move { not_found_is_fine(client.delete(&h.gvr, &h.namespace, &h.name, &params).await).err() }
+            })
+            .buffer_unordered(PARALLEL)
+            .filter_map(|e| async { e })
+            .collect()
+            .await;
+        errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Purges the logical cluster and removes the Workspace in one commit; when someone else holds the Workspace by a
+    /// finalizer of their own, only ours is taken away.
+    async fn finish(&self, key: &ObjectKey, storage_key: Key, revision: u64, workspace: &Value, child: Option<&ClusterName>) -> Result<Action, Error> {
+        let others: Vec<&str> = object::finalizers(workspace).filter(|f| *f != core::LOGICAL_CLUSTER_FINALIZER).collect();
+        let mut batch = Batch::new();
+        if let Some(child) = child {
+            batch = batch.purge(child.clone());
+        }
+        batch = if others.is_empty() { batch.delete(storage_key, Expect::Revision(revision)) } else { batch.check(storage_key, Expect::Revision(revision)) };
+        match self.context.store.commit(batch).await {
+            Ok(_) => {}
+            // The Workspace has changed meanwhile: its event brings the key back.
+            Err(CommitError::Conflict { .. }) => return Ok(Action::Done),
+            Err(e) => return Err(Status::internal(e).into()),
+        }
+        if !others.is_empty() {
+            let patch = json!({"metadata": {"uid": object::uid(workspace), "finalizers": others}});
+            let client = self.context.client.cluster(key.cluster.as_str());
+            not_found_is_fine(client.patch(&tenancy::WORKSPACE.gvr(), "", &key.name, "", &Patch::Merge(&patch), &WriteParams::manager("workspace-deletion")).await)?;
+        }
+        Ok(Action::Done)
+    }
+
+    /// Says in the Workspace's status what it waits for.
+    async fn wait(&self, key: &ObjectKey, workspace: &Value, reason: &str, message: &str) -> Result<Action, Error> {
+        let mut changed = workspace.clone();
+        object::child_mut(&mut changed, "status").insert("phase".into(), phase::DELETING.into());
+        conditions::set_condition(&mut changed, condition::WORKSPACE_CONTENT_DELETED, ConditionStatus::False, reason, message, &Timestamp::now().rfc3339());
+        if changed["status"] != workspace["status"] {
+            let patch = json!({"metadata": {"uid": object::uid(workspace)}, "status": {"phase": phase::DELETING, "conditions": changed["status"]["conditions"]}});
+            let client = self.context.client.cluster(key.cluster.as_str());
+            not_found_is_fine(client.patch(&tenancy::WORKSPACE.gvr(), "", &key.name, "status", &Patch::Merge(&patch), &WriteParams::manager("workspace-deletion")).await)?;
+        }
+        Ok(Action::Done)
+    }
+}
+
+fn has_children(snapshot: &Snapshot, child: &ClusterName) -> bool {
+    Prefix::cluster(&tenancy::WORKSPACE.group_resource(), child).is_ok_and(|p| snapshot.range(&p, None).next().is_some())
+}
+
+/// An object that must be waited for.
+struct Held {
+    gvr: GroupVersionResource,
+    namespace: String,
+    name: String,
+    uid: String,
+    deleting: bool,
+    finalizers: Vec<String>,
+}
+
+/// The objects of a logical cluster that have finalizers which stand for something outside it.
+fn held_objects(snapshot: &Snapshot, cluster: &ClusterName) -> Vec<Held> {
+    let mut held = Vec::new();
+    for resource in snapshot.resources() {
+        let Ok(prefix) = Prefix::cluster(&resource, cluster) else { continue };
+        for (key, entry) in snapshot.range(&prefix, None) {
+            if !contains(&entry.value, b"\"finalizers\"") {
+                continue;
+            }
+            let value: Value = serde_json::from_slice(&entry.value).unwrap_or_default();
+            let finalizers: Vec<String> = object::finalizers(&value).filter(|f| !INTERNAL.contains(f)).map(str::to_owned).collect();
+            if finalizers.is_empty() {
+                continue;
+            }
+            let version = value["apiVersion"].as_str().and_then(GroupVersion::parse).map(|gv| gv.version).unwrap_or_default();
+            let parts = key.parts();
+            held.push(Held {
+                gvr: GroupVersionResource::new(parts.group, version, parts.resource),
+                namespace: parts.namespace.to_owned(),
+                name: parts.name.to_owned(),
+                uid: object::uid(&value).to_owned(),
+                deleting: object::is_deleting(&value),
+                finalizers,
+            });
+        }
+    }
+    held
+}
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|w| w == what)
+}
+
+fn not_found_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
+    match result {
+        Err(e) if !e.is_not_found() => Err(e),
+        _ => Ok(()),
+    }
+}
