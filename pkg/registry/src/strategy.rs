@@ -6,7 +6,11 @@
 
 use std::fmt;
 
-use kcp_apimachinery::{FieldErrors, Status, UserInfo, time::Timestamp};
+use kcp_apimachinery::{
+    FieldErrors, Status, UserInfo,
+    time::Timestamp,
+    validation::{NameFn, name_is_subdomain},
+};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Op, Snapshot};
 use serde_json::Value;
@@ -136,12 +140,14 @@ pub trait Strategy: Send + Sync {
         true
     }
 
-    /// Which names are allowed; the messages, empty when good (C-05). `prefix` is set for a `generateName`.
-    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
-        if prefix {
-            return kcp_apimachinery::validation::is_dns1123_subdomain(name.trim_end_matches('-'));
-        }
-        kcp_apimachinery::validation::is_dns1123_subdomain(name)
+    /// What names of this kind look like (C-05).
+    fn name_rule(&self) -> NameFn {
+        name_is_subdomain
+    }
+
+    /// Whether finalizers must be well-known or have a domain (C-06). Custom resources only warn.
+    fn checks_finalizers(&self, info: &ResourceInfo) -> bool {
+        !info.custom
     }
 
     /// Warnings for a write that succeeded.
