@@ -1,0 +1,215 @@
+//! The one thread that writes.
+//!
+//! It takes all waiting batches, checks them in order, writes what they change with one durable write, and only then
+//! publishes: to the index, to observers, to watchers; then it answers. So nobody reads what is not durable, and
+//! everybody reads what they wrote. In between it drops, in small steps, the history that the window no longer holds.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use crate::{
+    batch::{CommitError, Committed},
+    engine::{Engine, EngineError, Row},
+    entry::{Event, Revision},
+    group::Group,
+    queue::{Queue, Request},
+    row,
+    store::Shared,
+};
+
+/// At most so many batches become one write.
+const GROUP_BATCHES: usize = 512;
+/// At most so many bytes of puts become one write, unless a single batch has more.
+const GROUP_BYTES: u64 = 2 << 20;
+/// So many events more than were just committed are dropped from the history at a time.
+const COMPACTION_STEP: usize = 256;
+/// At most so many rows of the log are removed with one write.
+const REMOVALS: usize = 256;
+
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) engine: Box<dyn Engine>,
+    /// Room that must stay free for puts to be accepted.
+    pub(crate) reserve: u64,
+    /// The commits that each row of the log holds, oldest first.
+    pub(crate) log_rows: VecDeque<(Revision, Revision)>,
+}
+
+impl Committer {
+    /// Serves the queue until it is closed and empty, or the engine fails.
+    pub(crate) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        // A panic here is a fault of this program or of an observer; what it left half done must not be built upon.
+        let result = catch_unwind(AssertUnwindSafe(|| self.serve()));
+        let error = match result {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                Some(Arc::new(EngineError::Stopped(text)))
+            }
+        };
+        if let Some(error) = error {
+            shared.fail(&error);
+            for request in shared.queue.abort() {
+                let _gone = request.reply.send(Err(CommitError::Engine(Arc::clone(&error))));
+            }
+        }
+        shared.hub.close();
+    }
+
+    fn serve(&mut self) -> Result<(), Arc<EngineError>> {
+        let mut wake_at = self.shared.state.write().history.tick(Instant::now(), self.shared.hub.published());
+        while let Some(requests) = self.shared.queue.take(GROUP_BATCHES, Queue::cost(GROUP_BYTES), wake_at) {
+            let cost: usize = requests.iter().map(|request| request.cost as usize).sum();
+            let committed = self.commit(requests)?;
+            self.shared.queue.release(cost);
+            wake_at = self.compact(committed)?;
+        }
+        Ok(())
+    }
+
+    /// Commits what can be committed and answers everyone. Returns how many events there were.
+    fn commit(&mut self, requests: Vec<Request>) -> Result<usize, Arc<EngineError>> {
+        if requests.is_empty() {
+            return Ok(0);
+        }
+        let shared = Arc::clone(&self.shared);
+        let room = self.room();
+        let mut waiting = Vec::with_capacity(requests.len());
+        let mut rows = Vec::new();
+        let (commits, revision) = {
+            let state = shared.state.read();
+            let mut group = Group::new(&state);
+            for Request { batch, reply, .. } in requests {
+                let admitted = room.check(&batch).and_then(|()| group.admit(&batch));
+                waiting.push((reply, admitted));
+            }
+            if self.engine.keeps_rows() {
+                rows = group.rows();
+            }
+            (std::mem::take(&mut group.commits), group.revision())
+        };
+        let mut events = 0;
+        let mut touched = None;
+        if let (Some(first), Some(last)) = (commits.first(), commits.last()) {
+            let span = (first.0, last.0);
+            if let Err(error) = self.write(rows) {
+                for (reply, _) in waiting {
+                    let _gone = reply.send(Err(CommitError::Engine(Arc::clone(&error))));
+                }
+                return Err(error);
+            }
+            self.log_rows.push_back(span);
+            shared.counters.groups.fetch_add(1, Ordering::Relaxed);
+            shared.counters.commits.fetch_add(commits.len() as u64, Ordering::Relaxed);
+            events = commits.iter().map(|(_, events)| events.len()).sum();
+            touched = Some(self.publish(commits, revision));
+        }
+        for (reply, admitted) in waiting {
+            let _gone = reply.send(admitted.map(|revision| Committed { revision }));
+        }
+        if let Some(touched) = touched {
+            touched.wake();
+        }
+        Ok(events)
+    }
+
+    fn publish(&self, commits: Vec<(Revision, Vec<Arc<Event>>)>, revision: Revision) -> crate::watch::Touched {
+        let observers = self.shared.observers.read();
+        for (revision, events) in &commits {
+            self.shared.state.write().apply(events, *revision);
+        }
+        if !observers.is_empty() {
+            let events: Vec<Arc<Event>> = commits.iter().flat_map(|(_, events)| events.iter().cloned()).collect();
+            for observer in observers.iter() {
+                observer.applied(&events);
+            }
+        }
+        drop(observers);
+        self.shared.hub.publish(commits.iter().flat_map(|(_, events)| events), revision)
+    }
+
+    /// Writes rows durably, and with them the removal of some log rows that are no longer needed.
+    fn write(&mut self, mut rows: Vec<Row>) -> Result<(), Arc<EngineError>> {
+        let floor = self.shared.state.read().history.floor();
+        // The newest row stays: it is what says how far the revision got.
+        let stale = |rows: &VecDeque<(Revision, Revision)>| rows.len() > 1 && rows[0].1 <= floor;
+        let mut removed = 0;
+        while removed < REMOVALS && stale(&self.log_rows) {
+            let Some((first, _)) = self.log_rows.pop_front() else { break };
+            if self.engine.keeps_rows() {
+                rows.push(Row::remove(row::log_key(first)));
+            }
+            removed += 1;
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let result = self.engine.apply(rows).map_err(Arc::new);
+        let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.shared.counters.engine_nanos.fetch_add(took, Ordering::Relaxed);
+        self.shared.counters.disk_bytes.store(self.engine.disk_bytes(), Ordering::Relaxed);
+        result
+    }
+
+    /// Takes a step of compaction. Returns when it should be looked at again, nothing else happening.
+    fn compact(&mut self, committed: usize) -> Result<Option<Instant>, Arc<EngineError>> {
+        let now = Instant::now();
+        let (dropped, floor, wake_at, more) = {
+            let mut state = self.shared.state.write();
+            let revision = state.revision;
+            let wake_at = state.history.tick(now, revision);
+            let dropped = state.compact(committed + COMPACTION_STEP);
+            (dropped, state.history.floor(), wake_at, state.history.is_over())
+        };
+        if !dropped.is_empty() {
+            self.shared.hub.trim(&dropped, floor);
+        }
+        // What is dropped is freed here, outside the lock.
+        drop::<Vec<Arc<Event>>>(dropped);
+        if committed == 0 && self.log_rows.len() > 1 && self.log_rows[0].1 <= floor {
+            self.write(Vec::new())?;
+        }
+        let stale = self.log_rows.len() > 1 && self.log_rows[0].1 <= floor;
+        Ok(if more || stale { Some(now) } else { wake_at })
+    }
+
+    fn room(&self) -> Room {
+        match self.engine.available() {
+            Ok(Some(available)) => Room { available, reserve: self.reserve },
+            Ok(None) => Room { available: u64::MAX, reserve: 0 },
+            Err(error) => {
+                // Not knowing is no reason to stop; if there is no room, the write itself will say so.
+                tracing::warn!(%error, "cannot tell how much room the disk has");
+                Room { available: u64::MAX, reserve: 0 }
+            }
+        }
+    }
+}
+
+/// What the disk still takes.
+struct Room {
+    available: u64,
+    reserve: u64,
+}
+
+impl Room {
+    /// A deletion may use most of the reserve; whoever adds may use none of it.
+    fn check(&self, batch: &crate::batch::Batch) -> Result<(), CommitError> {
+        let needed = if batch.has_puts() {
+            self.reserve + 2 * batch.bytes()
+        } else if batch.has_deletions() {
+            self.reserve / 8
+        } else {
+            0
+        };
+        if self.available < needed { Err(CommitError::Full { needed, available: self.available }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,163 @@
+//! The data directory: who may use it, and what it says it is.
+//!
+//! ```text
+//! <directory>/LOCK     locked by the one process that uses it
+//! <directory>/FORMAT   "kcp-storage 1\n"; written last when the directory is made
+//! <directory>/sled/    the engine's files
+//! ```
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use crate::row::FORMAT;
+
+const MAGIC: &str = "kcp-storage";
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Another process uses it.
+    #[error("{0} is in use by another process")]
+    InUse(PathBuf),
+    /// It was written by a version that this one does not know, or by something else.
+    #[error("{path} says it has format {found:?}; this version knows only \"{MAGIC} {FORMAT}\"")]
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+    /// It was complete, but the engine found nothing in it.
+    #[error(
+        "{0} was in use before, but its data is gone: the engine found nothing. Keep a copy of the directory, move it \
+         aside and restore a snapshot into a new one"
+    )]
+    Emptied(PathBuf),
+    /// It holds something, where an empty one is wanted.
+    #[error("{0} is not empty")]
+    NotEmpty(PathBuf),
+    /// It holds data, but does not say of which format.
+    #[error("{0} holds data but no file FORMAT: it was not made by this program, or not completely")]
+    Incomplete(PathBuf),
+    /// There is nothing there.
+    #[error("{0} holds no store")]
+    Missing(PathBuf),
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was being used.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
+    let path = path.to_owned();
+    |source| DirectoryError::Io { path, source }
+}
+
+/// A data directory that this process has to itself.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Whether it was complete when it was opened.
+    complete: bool,
+    /// Holds the lock until it is closed.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory if there is none, locks it, and checks its format.
+    pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
+        fs::create_dir_all(path).map_err(at(path))?;
+        let directory = Self::lock(path)?;
+        directory.sync_parent()?;
+        Ok(directory)
+    }
+
+    /// Locks a directory that is there, and checks its format.
+    pub(crate) fn open_existing(path: &Path) -> Result<Self, DirectoryError> {
+        if !path.join("FORMAT").is_file() {
+            return Err(DirectoryError::Missing(path.to_owned()));
+        }
+        Self::lock(path)
+    }
+
+    /// Makes a directory that does not exist or is empty, and locks it.
+    pub(crate) fn create(path: &Path) -> Result<Self, DirectoryError> {
+        fs::create_dir_all(path).map_err(at(path))?;
+        for entry in fs::read_dir(path).map_err(at(path))? {
+            if entry.map_err(at(path))?.file_name() != "LOCK" {
+                return Err(DirectoryError::NotEmpty(path.to_owned()));
+            }
+        }
+        let directory = Self::lock(path)?;
+        directory.sync_parent()?;
+        Ok(directory)
+    }
+
+    fn lock(path: &Path) -> Result<Self, DirectoryError> {
+        let lock_path = path.join("LOCK");
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(at(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DirectoryError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(at(&lock_path)(error)),
+        }
+        let format_path = path.join("FORMAT");
+        let complete = match fs::read_to_string(&format_path) {
+            Ok(text) if text == format!("{MAGIC} {FORMAT}\n") => true,
+            Ok(text) => {
+                let found = text.chars().take(40).collect::<String>().trim_end().to_owned();
+                return Err(DirectoryError::Format { path: format_path, found });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(DirectoryError::Format { path: format_path, found: "(not text)".to_owned() });
+            }
+            Err(error) => return Err(at(&format_path)(error)),
+        };
+        Ok(Self { path: path.to_owned(), complete, _lock: lock })
+    }
+
+    /// Where the engine's files are.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path.join("sled")
+    }
+
+    /// Compares what the directory says with what the engine found: `fresh` when it found nothing at all.
+    pub(crate) fn check_contents(&self, fresh: bool) -> Result<(), DirectoryError> {
+        match (self.complete, fresh) {
+            // An engine that recovers from damage by emptying itself must not pass for a new store.
+            (true, true) => Err(DirectoryError::Emptied(self.path.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says, durably, that the directory is complete.
+    pub(crate) fn complete(&self) -> Result<(), DirectoryError> {
+        if self.complete {
+            return Ok(());
+        }
+        let (path, draft) = (self.path.join("FORMAT"), self.path.join("FORMAT.new"));
+        let write = || {
+            let mut file = File::create(&draft)?;
+            file.write_all(format!("{MAGIC} {FORMAT}\n").as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(at(&path))?;
+        self.sync_parent()
+    }
+
+    fn sync_parent(&self) -> Result<(), DirectoryError> {
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|dir| dir.sync_all()).map_err(at(parent))
+    }
+}

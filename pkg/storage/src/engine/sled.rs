@@ -1,0 +1,148 @@
+//! The embedded engine: `sled`, used so that an acknowledged write survives a power cut.
+//!
+//! `sled`'s own flush does not wait for the disk, so each write ends with `flush()` *and* `fdatasync` on a handle of
+//! our own; no value is so long that `sled` would put it in a file of its own; everything happens on one thread.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Engine, EngineError, Row, Visit,
+    seal::{Unsealer, continuation_key, continuations, seal_value},
+};
+
+/// Fixed when a directory is made; `sled` refuses to open it with another one.
+const SEGMENT: usize = 2 << 20;
+/// How often `sled` cleans its segments.
+const CLEAN_EVERY_MS: u64 = 500;
+
+/// What can be chosen about the engine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SledOptions {
+    /// What it may cache.
+    pub(crate) cache_bytes: u64,
+}
+
+pub(crate) struct SledEngine {
+    db: sled::Db,
+    file: File,
+    path: PathBuf,
+    /// The keys whose values are continued, and by how many rows.
+    long: HashMap<Vec<u8>, u16>,
+}
+
+impl SledEngine {
+    /// Opens the files below `path`, or makes them.
+    pub(crate) fn open(path: &Path, options: SledOptions) -> Result<Self, EngineError> {
+        let db = sled::Config::new()
+            .path(path)
+            .segment_size(SEGMENT)
+            .cache_capacity(options.cache_bytes.max(1 << 20))
+            .flush_every_ms(Some(CLEAN_EVERY_MS))
+            .open()
+            .map_err(|error| failure(path, error))?;
+        let file_path = path.join("db");
+        let file = OpenOptions::new().read(true).write(true).open(&file_path);
+        let file = file.map_err(|error| EngineError::io(file_path.display().to_string(), error))?;
+        let engine = Self { db, file, path: path.to_owned(), long: HashMap::new() };
+        engine.settle()?;
+        Ok(engine)
+    }
+
+    /// Makes durable what `sled` only creates: its settings, its directories, what recovery wrote.
+    fn settle(&self) -> Result<(), EngineError> {
+        self.sync()?;
+        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+        for path in [self.path.join("conf"), self.path.join("blobs"), self.path.clone()] {
+            sync(&path).map_err(|error| EngineError::io(format!("syncing {}", path.display()), error))?;
+        }
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync(parent).map_err(|error| EngineError::io(format!("syncing {}", parent.display()), error))
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.db.flush().map_err(|error| failure(&self.path, error))?;
+        self.file.sync_data().map_err(|error| EngineError::io(format!("syncing {}/db", self.path.display()), error))
+    }
+}
+
+impl Engine for SledEngine {
+    fn keeps_rows(&self) -> bool {
+        true
+    }
+
+    fn load(&mut self, visit: Visit<'_>) -> Result<(), EngineError> {
+        let mut unsealer = Unsealer::default();
+        for pair in self.db.iter() {
+            let (key, row) = pair.map_err(|error| failure(&self.path, error))?;
+            if let Some((key, value, count)) = unsealer.take(&key, &row)? {
+                visit(&key, value)?;
+                if count > 0 {
+                    self.long.insert(key, count);
+                }
+            }
+        }
+        unsealer.finish()
+    }
+
+    fn apply(&mut self, rows: Vec<Row>) -> Result<(), EngineError> {
+        let mut batch = sled::Batch::default();
+        for Row { key, value } in rows {
+            let after = value.as_ref().map_or(0, |value| continuations(value.len()));
+            let before = match after {
+                0 if self.long.is_empty() => 0,
+                0 => self.long.remove(&key).unwrap_or(0),
+                _ => self.long.insert(key.clone(), after).unwrap_or(0),
+            };
+            for number in after + 1..=before {
+                batch.remove(continuation_key(&key, number));
+            }
+            match value {
+                Some(value) => seal_value(key, &value, |key, row| batch.insert(key, row)),
+                None => batch.remove(key),
+            }
+        }
+        self.db.apply_batch(batch).map_err(|error| failure(&self.path, error))?;
+        self.sync()
+    }
+
+    fn available(&self) -> Result<Option<u64>, EngineError> {
+        let space = rustix::fs::statvfs(&self.path);
+        let space = space.map_err(|error| EngineError::io(self.path.display().to_string(), error.into()))?;
+        Ok(Some(space.f_bavail.saturating_mul(space.f_frsize)))
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.file.metadata().map_or(0, |file| file.len())
+    }
+}
+
+/// Files beside the engine's log that should not exist: values that became files of their own.
+#[expect(dead_code)]
+pub(crate) fn stray_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(path.join("blobs")) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn failure(path: &Path, error: sled::Error) -> EngineError {
+    let path = path.display();
+    match error {
+        sled::Error::Io(error) => EngineError::io(path.to_string(), error),
+        sled::Error::Corruption { at, .. } => {
+            let at = at.map_or_else(|| "an unknown place".to_owned(), |at| format!("{at:?}"));
+            EngineError::corrupt(format!("{path}/db, {at}"), "the engine cannot read what it wrote")
+        }
+        // Another segment size, or settings that cannot be read.
+        sled::Error::Unsupported(reason) | sled::Error::ReportableBug(reason) => {
+            EngineError::corrupt(path.to_string(), reason)
+        }
+        sled::Error::CollectionNotFound(_) => EngineError::corrupt(path.to_string(), "a tree is missing"),
+    }
+}

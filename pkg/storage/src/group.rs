@@ -1,0 +1,123 @@
+//! Batches that are committed together: checked in order, each against the index and what those before it change.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use crate::{
+    batch::{Batch, CommitError, Op},
+    engine::Row,
+    entry::{Entry, Event, Revision},
+    key::Key,
+    row,
+    state::State,
+};
+
+/// The commits that one write makes durable.
+pub(crate) struct Group<'a> {
+    state: &'a State,
+    revision: Revision,
+    overlay: HashMap<Key, Option<Entry>>,
+    /// The keys that the group puts: those that a purge would not find in the index.
+    puts: Vec<Key>,
+    pub(crate) commits: Vec<(Revision, Vec<Arc<Event>>)>,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn new(state: &'a State) -> Self {
+        Self { state, revision: state.revision, overlay: HashMap::new(), puts: Vec::new(), commits: Vec::new() }
+    }
+
+    /// The revision after all that was admitted.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Checks a batch and takes it in. Returns its revision, or why it cannot be committed; then it leaves no trace.
+    pub(crate) fn admit(&mut self, batch: &Batch) -> Result<Revision, CommitError> {
+        self.check(batch)?;
+        let revision = self.revision + 1;
+        let mut events = Vec::with_capacity(batch.ops.len());
+        let mut change = |overlay: &mut HashMap<Key, Option<Entry>>, key: &Key, next: Option<Entry>| {
+            let prev = overlay.get(key).map_or_else(|| self.state.index.get(key.as_str()), Option::as_ref);
+            let event = Event::between(revision, key.clone(), prev, next.as_ref());
+            if let Some(event) = event {
+                overlay.insert(key.clone(), next);
+                events.push(Arc::new(event));
+            }
+        };
+        for op in &batch.ops {
+            match op {
+                Op::Put { key, value, .. } => {
+                    change(&mut self.overlay, key, Some(Entry::new(value, revision)));
+                    self.puts.push(key.clone());
+                }
+                Op::Delete { key, .. } => change(&mut self.overlay, key, None),
+                Op::Check { .. } => {}
+                Op::PurgeCluster(cluster) => {
+                    let spared: HashSet<&Key> = batch.ops.iter().filter_map(written).collect();
+                    let pending = self.puts.iter().filter(|key| key.parts().cluster == cluster.as_str());
+                    let doomed: Vec<Key> =
+                        self.state.keys_of(cluster.as_str()).into_iter().chain(pending.cloned()).collect();
+                    for key in doomed.iter().filter(|key| !spared.contains(key)) {
+                        change(&mut self.overlay, key, None);
+                    }
+                }
+            }
+        }
+        if !events.is_empty() {
+            self.revision = revision;
+            self.commits.push((revision, events));
+        }
+        Ok(self.revision)
+    }
+
+    fn current(&self, key: &Key) -> Option<&Entry> {
+        self.overlay.get(key).map_or_else(|| self.state.index.get(key.as_str()), Option::as_ref)
+    }
+
+    fn check(&self, batch: &Batch) -> Result<(), CommitError> {
+        let mut written_keys = HashSet::new();
+        for (index, op) in batch.ops.iter().enumerate() {
+            if let Op::Put { value, .. } = op
+                && !value.is_valid()
+            {
+                return Err(CommitError::Invalid { index, reason: "the revision's place is beyond the value's end" });
+            }
+            if batch.ops.len() > 1
+                && let Some(key) = written(op)
+                && !written_keys.insert(key)
+            {
+                return Err(CommitError::Invalid { index, reason: "an earlier operation writes the same key" });
+            }
+            let (Op::Put { key, expect, .. } | Op::Delete { key, expect } | Op::Check { key, expect }) = op else {
+                continue;
+            };
+            let current = self.current(key);
+            if !expect.holds(current) {
+                return Err(CommitError::Conflict { index, current: current.cloned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be written: the last state of every key that changed, and one row of history.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let (Some(first), Some(last)) = (self.commits.first(), self.commits.last()) else { return Vec::new() };
+        let events = self.commits.iter().flat_map(|(_, events)| events);
+        let mut rows = Vec::with_capacity(self.overlay.len() + 1);
+        // Written and deleted again within the group: the row, if there is one, still has to go.
+        rows.extend(self.overlay.iter().map(|(key, entry)| row::object(key, entry.as_ref())));
+        rows.push(row::log(first.0, last.0, events));
+        rows
+    }
+}
+
+/// The key that an operation writes.
+fn written(op: &Op) -> Option<&Key> {
+    match op {
+        Op::Put { key, .. } | Op::Delete { key, .. } => Some(key),
+        Op::Check { .. } | Op::PurgeCluster(_) => None,
+    }
+}

@@ -1,0 +1,175 @@
+//! The recent past: a window of events, by count, bytes and age.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::entry::{Event, Revision};
+
+/// How much of the past is kept, for watchers that resume and reads at an older revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Events older than this may go.
+    pub max_age: Duration,
+    /// At most so many events are kept.
+    pub max_events: usize,
+    /// At most so many bytes are kept beyond the current objects.
+    pub max_bytes: u64,
+}
+
+impl Default for Window {
+    /// Five minutes, 100 000 events, 64 MiB.
+    fn default() -> Self {
+        Self { max_age: Duration::from_mins(5), max_events: 100_000, max_bytes: 64 << 20 }
+    }
+}
+
+/// The events of the window, oldest first.
+#[derive(Debug)]
+pub(crate) struct History {
+    window: Window,
+    events: VecDeque<Arc<Event>>,
+    bytes: u64,
+    /// Every event with a higher revision is here.
+    floor: Revision,
+    /// `(t, r)`: at `t`, `r` was the newest revision. Coarse: at most sixteen over the maximal age.
+    marks: VecDeque<(Instant, Revision)>,
+    /// The newest revision that is older than the maximal age.
+    aged: Revision,
+}
+
+impl History {
+    /// Nothing is known of `floor` and what was before.
+    pub(crate) fn new(window: Window, floor: Revision) -> Self {
+        Self { window, events: VecDeque::new(), bytes: 0, floor, marks: VecDeque::new(), aged: floor }
+    }
+
+    pub(crate) fn events(&self) -> &VecDeque<Arc<Event>> {
+        &self.events
+    }
+
+    /// The oldest revision from which one can watch, and at which one can read.
+    pub(crate) fn floor(&self) -> Revision {
+        self.floor
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, event: Arc<Event>) {
+        self.bytes += event.weight();
+        self.events.push_back(event);
+    }
+
+    /// Notes the time, and when the next events come of age; `None` when there are none to wait for.
+    pub(crate) fn tick(&mut self, now: Instant, revision: Revision) -> Option<Instant> {
+        let step = self.window.max_age / 16;
+        let known = self.marks.back().map_or(self.aged, |mark| mark.1);
+        if revision > known && self.marks.back().is_none_or(|mark| now.duration_since(mark.0) >= step) {
+            self.marks.push_back((now, revision));
+        }
+        while let Some(&(at, revision)) = self.marks.front()
+            && now.duration_since(at) >= self.window.max_age
+        {
+            self.aged = revision;
+            self.marks.pop_front();
+        }
+        self.marks.front().filter(|_| !self.events.is_empty()).map(|mark| mark.0 + self.window.max_age)
+    }
+
+    /// Whether there is something that the window no longer holds.
+    pub(crate) fn is_over(&self) -> bool {
+        let over = self.events.len() > self.window.max_events || self.bytes > self.window.max_bytes;
+        over || self.events.front().is_some_and(|event| event.revision <= self.aged)
+    }
+
+    /// Drops whole revisions until the window is kept or about `limit` events are gone.
+    pub(crate) fn compact(&mut self, limit: usize) -> Vec<Arc<Event>> {
+        let mut dropped = Vec::new();
+        while self.is_over() && dropped.len() < limit {
+            let Some(first) = self.events.front().map(|event| event.revision) else { break };
+            while self.events.front().is_some_and(|event| event.revision == first) {
+                let Some(event) = self.events.pop_front() else { break };
+                self.bytes -= event.weight();
+                dropped.push(event);
+            }
+            self.floor = first;
+        }
+        shrink(&mut self.events);
+        dropped
+    }
+}
+
+/// Gives back the memory of a queue that has become much shorter.
+pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > 64 && queue.len() < queue.capacity() / 4 {
+        queue.shrink_to(queue.len() * 2);
+    }
+}
+
+/// A resource that has objects or recent events.
+#[derive(Debug, Default)]
+pub(crate) struct Resource {
+    pub(crate) prefix: Arc<str>,
+    pub(crate) objects: u64,
+    pub(crate) events: VecDeque<Arc<Event>>,
+}
+
+/// Resources by a small number. A number is reused once its resource has neither objects nor events.
+#[derive(Debug, Default)]
+pub(crate) struct Resources {
+    ids: HashMap<Arc<str>, u32>,
+    slots: Vec<Resource>,
+    free: Vec<u32>,
+}
+
+impl Resources {
+    pub(crate) fn find(&self, prefix: &str) -> Option<u32> {
+        self.ids.get(prefix).copied()
+    }
+
+    pub(crate) fn id(&mut self, prefix: &str) -> u32 {
+        if let Some(id) = self.find(prefix) {
+            return id;
+        }
+        let prefix: Arc<str> = prefix.into();
+        let fresh = Resource { prefix: Arc::clone(&prefix), ..Resource::default() };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.slots[id as usize] = fresh;
+                id
+            }
+            None => {
+                self.slots.push(fresh);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.ids.insert(prefix, id);
+        id
+    }
+
+    pub(crate) fn get(&self, id: u32) -> &Resource {
+        &self.slots[id as usize]
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> &mut Resource {
+        &mut self.slots[id as usize]
+    }
+
+    /// Drops the resource's events up to `revision`, and the resource when nothing is left of it.
+    pub(crate) fn forget_through(&mut self, id: u32, revision: Revision) {
+        let slot = &mut self.slots[id as usize];
+        while slot.events.front().is_some_and(|event| event.revision <= revision) {
+            slot.events.pop_front();
+        }
+        shrink(&mut slot.events);
+        if slot.objects == 0 && slot.events.is_empty() {
+            self.ids.remove(&slot.prefix);
+            *slot = Resource::default();
+            self.free.push(id);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! From rows back to the state: the objects as they are, and the events of the window, worked out backwards from what
+//! each change replaced.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    engine::{Engine, EngineError},
+    entry::{Entry, Event, Revision},
+    history::{History, Window},
+    key::Key,
+    row::{self, FORMAT, LOG, LogRow, META, OBJECT},
+    state::State,
+};
+
+/// What an engine's rows say.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// The revision at which the store began; `None` when there are no rows at all.
+    pub(crate) base: Option<Revision>,
+    pub(crate) format: u32,
+    pub(crate) objects: Vec<(Key, Entry)>,
+    pub(crate) log: Vec<LogRow>,
+}
+
+impl Loaded {
+    /// Reads and checks every row.
+    pub(crate) fn read(engine: &mut dyn Engine) -> Result<Self, EngineError> {
+        let mut loaded = Self::default();
+        engine.load(&mut |key, value| {
+            if key.starts_with(OBJECT) {
+                loaded.objects.push(row::read_object(key, value)?);
+            } else if key.starts_with(LOG) {
+                loaded.log.push(row::read_log(key, value)?);
+            } else if key == META {
+                let (format, base) = row::read_meta(&value)?;
+                loaded.format = format;
+                loaded.base = Some(base);
+            } else {
+                return Err(EngineError::corrupt(row::place(key), "this version writes no such row"));
+            }
+            Ok(())
+        })?;
+        if loaded.base.is_none() && !(loaded.objects.is_empty() && loaded.log.is_empty()) {
+            return Err(EngineError::corrupt("row m/format", "it is missing, but there are others"));
+        }
+        Ok(loaded)
+    }
+
+    /// The newest revision.
+    pub(crate) fn revision(&self) -> Revision {
+        self.log.last().map_or(self.base.unwrap_or(1), |row| row.last)
+    }
+
+    /// Whether this version knows what it read.
+    pub(crate) fn is_known(&self) -> bool {
+        self.base.is_none() || self.format == FORMAT
+    }
+
+    /// Puts the state together. Fails when objects and history contradict each other.
+    pub(crate) fn state(self, window: Window) -> Result<(State, VecDeque<(Revision, Revision)>), EngineError> {
+        let revision = self.revision();
+        let floor = self.log.first().map_or(revision, |row| row.first.saturating_sub(1));
+        let mut expected = floor;
+        for row in &self.log {
+            if row.first != expected + 1 || row.last < row.first {
+                let reason = format!("the revisions before it end at {expected}");
+                return Err(EngineError::corrupt(format!("row l/{}", row.first), reason));
+            }
+            expected = row.last;
+        }
+        let newest = self.objects.iter().find(|(_, entry)| entry.revision > revision);
+        if let Some((key, entry)) = newest {
+            let reason = format!("its revision is {}, but the newest is {revision}", entry.revision);
+            return Err(EngineError::corrupt(format!("object {key}"), reason));
+        }
+        let rows = self.log.iter().map(|row| (row.first, row.last)).collect();
+        let log = self.log;
+        let mut state = State::new(self.objects, revision, History::new(window, floor));
+        for event in events(log, &state, floor)? {
+            state.remember(event);
+        }
+        Ok((state, rows))
+    }
+}
+
+/// The events of the log, oldest first.
+fn events(log: Vec<LogRow>, state: &State, floor: Revision) -> Result<Vec<Arc<Event>>, EngineError> {
+    let mut events = Vec::with_capacity(log.iter().map(|row| row.changes.len()).sum());
+    // What a key held before the changes that were already looked at, which is what it held after the next older one.
+    let mut later: HashMap<Key, Option<Entry>> = HashMap::new();
+    for change in log.into_iter().rev().flat_map(|row| row.changes.into_iter().rev()) {
+        let next = later.get(&change.key).map_or_else(|| state.index.get(change.key.as_str()), Option::as_ref);
+        let contradiction = |reason: &str| {
+            let place = format!("object {} at revision {}", change.key, change.revision);
+            EngineError::corrupt(place, reason)
+        };
+        if next.is_some_and(|next| next.revision != change.revision) {
+            return Err(contradiction("the log and the object disagree about who wrote it"));
+        }
+        let event = Event::between(change.revision, change.key.clone(), change.prev.as_ref(), next);
+        events.push(Arc::new(event.ok_or_else(|| contradiction("the log has a change from nothing to nothing"))?));
+        later.insert(change.key, change.prev);
+    }
+    // What the log did not touch must be from before it.
+    let untold = |(key, entry): &(&Key, &Entry)| entry.revision > floor && !later.contains_key(key.as_str());
+    if let Some((key, entry)) = state.index.iter().find(untold) {
+        let reason = format!("the log does not know its revision {}", entry.revision);
+        return Err(EngineError::corrupt(format!("object {key}"), reason));
+    }
+    events.reverse();
+    Ok(events)
+}

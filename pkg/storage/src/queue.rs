@@ -1,0 +1,125 @@
+//! The bounded queue in front of the committer.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::batch::{Batch, CommitError, Committed};
+
+/// A batch that waits to be committed, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) batch: Batch,
+    pub(crate) cost: u32,
+    pub(crate) reply: oneshot::Sender<Result<Committed, CommitError>>,
+}
+
+/// What may wait: about 4 096 small batches or 64 MiB.
+const ROOM: u32 = 1 << 14;
+const UNIT: u64 = 4096;
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+    room: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    requests: VecDeque<Request>,
+    idle: bool,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::default(), filled: Condvar::new(), room: Semaphore::new(ROOM as usize) }
+    }
+
+    /// How much of the queue's room a batch of so many bytes takes.
+    pub(crate) fn cost(bytes: u64) -> u32 {
+        u32::try_from(4 + bytes / UNIT).unwrap_or(ROOM).min(ROOM)
+    }
+
+    /// Waits until there is room for `cost`.
+    pub(crate) async fn reserve(&self, cost: u32) -> Result<(), CommitError> {
+        self.room.acquire_many(cost).await.map_err(|_| CommitError::Closed)?.forget();
+        Ok(())
+    }
+
+    /// As [`Queue::reserve`], for threads.
+    pub(crate) fn reserve_blocking(&self, cost: u32) -> Result<(), CommitError> {
+        self.room.blocking_acquire_many(cost).map_err(|_| CommitError::Closed)?.forget();
+        Ok(())
+    }
+
+    /// Gives back room.
+    pub(crate) fn release(&self, cost: usize) {
+        self.room.add_permits(cost);
+    }
+
+    /// Appends a request, for which there is room.
+    pub(crate) fn push(&self, request: Request) -> Result<(), CommitError> {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Err(CommitError::Closed);
+        }
+        inner.requests.push_back(request);
+        if std::mem::take(&mut inner.idle) {
+            drop(inner);
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for requests and takes some: at most `count`, of at most `cost` together but at least one. Empty when
+    /// `until` has come; `None` when the queue is closed and empty.
+    pub(crate) fn take(&self, count: usize, cost: u32, until: Option<Instant>) -> Option<Vec<Request>> {
+        let mut inner = self.inner.lock();
+        while inner.requests.is_empty() {
+            if inner.closed {
+                return None;
+            }
+            inner.idle = true;
+            match until {
+                None => self.filled.wait(&mut inner),
+                Some(until) => {
+                    let timeout = until.saturating_duration_since(Instant::now());
+                    if timeout == Duration::ZERO || self.filled.wait_for(&mut inner, timeout).timed_out() {
+                        inner.idle = false;
+                        break;
+                    }
+                }
+            }
+        }
+        let mut total = 0;
+        let fits = |request: &Request| {
+            total += request.cost;
+            total <= cost || total == request.cost
+        };
+        let n = inner.requests.iter().take(count).map(fits).take_while(|fits| *fits).count();
+        Some(inner.requests.drain(..n).collect())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.inner.lock().requests.len()
+    }
+
+    /// Takes no more requests; those that wait are still served.
+    pub(crate) fn close(&self) {
+        self.room.close();
+        self.inner.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// Takes no more requests and returns those that wait.
+    pub(crate) fn abort(&self) -> VecDeque<Request> {
+        self.close();
+        std::mem::take(&mut self.inner.lock().requests)
+    }
+}

@@ -1,0 +1,176 @@
+//! The meaning of rows: how objects, history and the store's own facts are written. The crate's documentation
+//! describes the bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    engine::{EngineError, Row},
+    entry::{Entry, Event, Revision},
+    key::Key,
+};
+
+/// The version of everything that is written below a data directory.
+pub(crate) const FORMAT: u32 = 1;
+
+pub(crate) const OBJECT: &[u8] = b"o/";
+pub(crate) const LOG: &[u8] = b"l/";
+pub(crate) const META: &[u8] = b"m/format";
+
+/// Bytes before the value in an object's row.
+const OBJECT_HEAD: usize = 12;
+const HAS_PREV: u8 = 1;
+
+/// The row that says which format this is and at which revision the store began.
+pub(crate) fn meta(base: Revision) -> Row {
+    Row::put(META.to_vec(), format!("{FORMAT} {base}").into_bytes())
+}
+
+pub(crate) fn read_meta(value: &[u8]) -> Result<(u32, Revision), EngineError> {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let fields = text.split_once(' ').and_then(|(format, base)| Some((format.parse().ok()?, base.parse().ok()?)));
+    fields.ok_or_else(|| EngineError::corrupt("row m/format", "it is not a format and a revision"))
+}
+
+/// The row of an object's current state.
+pub(crate) fn object(key: &Key, entry: Option<&Entry>) -> Row {
+    let text = key.as_str().as_bytes();
+    let mut row_key = Vec::with_capacity(OBJECT.len() + text.len());
+    row_key.extend_from_slice(OBJECT);
+    row_key.extend_from_slice(text);
+    let Some(entry) = entry else { return Row::remove(row_key) };
+    let mut value = Vec::with_capacity(OBJECT_HEAD + entry.value.len());
+    value.extend_from_slice(&entry.revision.to_le_bytes());
+    value.extend_from_slice(&entry.revision_at.to_le_bytes());
+    value.extend_from_slice(&entry.value);
+    Row::put(row_key, value)
+}
+
+pub(crate) fn read_object(key: &[u8], value: Vec<u8>) -> Result<(Key, Entry), EngineError> {
+    let corrupt = |reason: &str| EngineError::corrupt(place(key), reason);
+    let text = std::str::from_utf8(key.get(OBJECT.len()..).unwrap_or_default());
+    let parsed =
+        Key::from_text(text.map_err(|_| corrupt("its key is not text"))?).map_err(|e| corrupt(&e.to_string()))?;
+    let mut reader = Reader(&value);
+    let (revision, revision_at) =
+        reader.u64().zip(reader.u32()).ok_or_else(|| corrupt("it is shorter than its fixed part"))?;
+    let entry = Entry { revision, revision_at, value: Bytes::from(value).slice(OBJECT_HEAD..) };
+    if entry.stamp_holds() { Ok((parsed, entry)) } else { Err(corrupt("the value does not carry its revision")) }
+}
+
+/// One change as the log keeps it: what the key held before. What it held after follows from what came later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Undo {
+    pub(crate) revision: Revision,
+    pub(crate) key: Key,
+    pub(crate) prev: Option<Entry>,
+}
+
+/// The changes of the commits that were written together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogRow {
+    pub(crate) first: Revision,
+    pub(crate) last: Revision,
+    pub(crate) changes: Vec<Undo>,
+}
+
+pub(crate) fn log_key(first: Revision) -> Vec<u8> {
+    [LOG, &first.to_be_bytes()].concat()
+}
+
+/// The row of the commits `first..=last`.
+pub(crate) fn log<'a>(first: Revision, last: Revision, events: impl Iterator<Item = &'a Arc<Event>> + Clone) -> Row {
+    let size = |event: &Arc<Event>| 32 + event.key.as_str().len() + event.prev.as_ref().map_or(0, Bytes::len);
+    let mut out = Vec::with_capacity(8 + events.clone().map(size).sum::<usize>());
+    out.extend_from_slice(&last.to_le_bytes());
+    for event in events {
+        out.extend_from_slice(&event.revision.to_le_bytes());
+        out.push(if event.prev.is_some() { HAS_PREV } else { 0 });
+        put_bytes(&mut out, event.key.as_str().as_bytes());
+        if let Some(prev) = &event.prev {
+            out.extend_from_slice(&event.prev_revision.to_le_bytes());
+            out.extend_from_slice(&event.prev_at.to_le_bytes());
+            put_bytes(&mut out, prev);
+        }
+    }
+    Row::put(log_key(first), out)
+}
+
+pub(crate) fn read_log(key: &[u8], value: Vec<u8>) -> Result<LogRow, EngineError> {
+    let value = Bytes::from(value);
+    read_log_inner(key, &value).ok_or_else(|| EngineError::corrupt(place(key), "it is not a list of changes"))
+}
+
+fn read_log_inner(key: &[u8], value: &Bytes) -> Option<LogRow> {
+    let first = Revision::from_be_bytes(key.get(LOG.len()..)?.try_into().ok()?);
+    let mut reader = Reader(value);
+    let last = reader.u64()?;
+    let mut changes: Vec<Undo> = Vec::new();
+    while !reader.0.is_empty() {
+        let revision = reader.u64()?;
+        let flags = reader.u8()?;
+        let key = Key::from_text(std::str::from_utf8(reader.bytes()?).ok()?).ok()?;
+        let prev = match flags {
+            0 => None,
+            HAS_PREV => {
+                let (prev_revision, revision_at) = (reader.u64()?, reader.u32()?);
+                // A slice of the row would keep the whole row alive.
+                let prev = Bytes::copy_from_slice(reader.bytes()?);
+                Some(Entry { revision: prev_revision, value: prev, revision_at })
+                    .filter(Entry::stamp_holds)
+                    .map(Some)?
+            }
+            _ => return None,
+        };
+        let ordered = changes.last().map_or(first, |change| change.revision) <= revision && revision <= last;
+        let earlier = prev.as_ref().is_none_or(|prev: &Entry| prev.revision < revision);
+        if !ordered || !earlier {
+            return None;
+        }
+        changes.push(Undo { revision, key, prev });
+    }
+    Some(LogRow { first, last, changes })
+}
+
+/// A row's key for people.
+pub(crate) fn place(key: &[u8]) -> String {
+    match key.strip_prefix(LOG).and_then(|rest| rest.first_chunk::<8>()) {
+        Some(revision) => format!("row l/{}", Revision::from_be_bytes(*revision)),
+        None => format!("row {}", String::from_utf8_lossy(key).replace('\0', "/").escape_default()),
+    }
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.u32()? as usize;
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}

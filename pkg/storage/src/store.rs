@@ -1,0 +1,464 @@
+//! The store's handle, and how it is opened.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use kcp_logicalcluster::ClusterName;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+use crate::{
+    batch::{Batch, CommitError, Committed},
+    committer::Committer,
+    directory::{Directory, DirectoryError},
+    engine::{Discard, Engine, EngineError, EngineStats, MemoryDisk, SharedMemory, SledEngine, SledOptions},
+    entry::{Entry, Event, Revision},
+    history::Window,
+    key::{Key, Prefix},
+    load::Loaded,
+    queue::{Queue, Request},
+    row,
+    snapshot::{Overlay, Snapshot},
+    state::{State, Usage},
+    watch::{Hub, WatchError, Watcher},
+};
+
+/// Where the data lies.
+#[derive(Debug, Clone)]
+pub enum EngineKind {
+    /// In a directory, by `sled`.
+    Sled {
+        /// The directory; it is made when it does not exist.
+        path: PathBuf,
+    },
+    /// Nowhere: it is gone with the store.
+    Memory,
+    /// On a disk in memory, which a test can keep, fill and break.
+    MemoryDisk(MemoryDisk),
+}
+
+/// Is told when the engine has failed.
+pub type OnFailure = Arc<dyn Fn(&EngineError) + Send + Sync>;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Where the data lies.
+    pub engine: EngineKind,
+    /// How much of the past is kept.
+    pub window: Window,
+    /// Bytes of disk that are kept free: batches that put are refused when less is left.
+    pub reserve_bytes: u64,
+    /// The largest batch that is taken.
+    pub max_batch_bytes: u64,
+    /// How much the engine may cache. The store itself reads nothing after it was opened.
+    pub cache_bytes: u64,
+    /// Called once, from the committer's thread, when the engine fails: the store takes nothing more, so the process
+    /// had better end.
+    pub on_failure: Option<OnFailure>,
+}
+
+impl Options {
+    /// A store in a directory, with the usual limits.
+    pub fn sled(path: impl Into<PathBuf>) -> Self {
+        Self::new(EngineKind::Sled { path: path.into() })
+    }
+
+    /// A store that is gone with the process.
+    pub fn memory() -> Self {
+        Self::new(EngineKind::Memory)
+    }
+
+    /// The usual limits: a reserve of 64 MiB, batches of at most 16 MiB.
+    pub fn new(engine: EngineKind) -> Self {
+        Self {
+            engine,
+            window: Window::default(),
+            reserve_bytes: 64 << 20,
+            max_batch_bytes: 16 << 20,
+            cache_bytes: 16 << 20,
+            on_failure: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("engine", &self.engine)
+            .field("window", &self.window)
+            .field("reserve_bytes", &self.reserve_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory is in use, of another version, or not a store's.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// What is stored is damaged. Nothing was changed.
+    #[error(
+        "the data is damaged: {0}. Nothing was changed; keep a copy of the directory, move it aside and restore a \
+         snapshot into a new one"
+    )]
+    Damaged(#[source] EngineError),
+    /// The data is of a format that this version does not know.
+    #[error("the data has format {found}, this version knows only format {known}")]
+    Format {
+        /// What the data says.
+        found: u32,
+        /// What this version writes.
+        known: u32,
+    },
+    /// The engine cannot be opened.
+    #[error("the storage engine cannot be opened: {0}")]
+    Engine(#[source] EngineError),
+}
+
+impl OpenError {
+    pub(crate) fn from_engine(error: EngineError) -> Self {
+        if matches!(error, EngineError::Corrupt { .. }) { Self::Damaged(error) } else { Self::Engine(error) }
+    }
+}
+
+/// Why the state at a revision cannot be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// It is older than the window (L-07, L-13).
+    #[error("the requested revision has been compacted: the oldest is {oldest}")]
+    Compacted {
+        /// The oldest revision whose state is known.
+        oldest: Revision,
+    },
+    /// It has not been reached (L-06).
+    #[error("the requested revision is in the future: the newest is {current}")]
+    Future {
+        /// The newest revision.
+        current: Revision,
+    },
+}
+
+/// Derives something from the events, such as an index.
+pub trait Observer: Send + Sync {
+    /// Called in commit order from the committer's thread: the events are durable and in the index; watchers and those
+    /// who committed them do not know yet. So an index that is kept here is never behind what a client was told. Must
+    /// be quick, and must not commit, wait for a commit, or add observers.
+    fn applied(&self, events: &[Arc<Event>]);
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) groups: AtomicU64,
+    pub(crate) engine_nanos: AtomicU64,
+    pub(crate) disk_bytes: AtomicU64,
+}
+
+/// What the handles, the watchers and the committer share.
+pub(crate) struct Shared {
+    pub(crate) state: RwLock<State>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) queue: Queue,
+    pub(crate) observers: RwLock<Vec<Arc<dyn Observer>>>,
+    pub(crate) counters: Counters,
+    failed: OnceLock<Arc<EngineError>>,
+    on_failure: Option<OnFailure>,
+    max_batch_bytes: u64,
+}
+
+impl Shared {
+    /// Notes that the engine cannot be trusted any more.
+    pub(crate) fn fail(&self, error: &Arc<EngineError>) {
+        tracing::error!(%error, "the store has failed and takes no more writes");
+        if self.failed.set(Arc::clone(error)).is_ok()
+            && let Some(callback) = &self.on_failure
+        {
+            callback(error);
+        }
+    }
+
+    fn closed(&self) -> CommitError {
+        self.failed.get().map_or(CommitError::Closed, |error| CommitError::Engine(Arc::clone(error)))
+    }
+
+    fn past(&self, prefix: &Prefix, after: Revision, through: Revision) -> Result<Vec<Arc<Event>>, WatchError> {
+        let state = self.state.read();
+        let oldest = state.history.floor();
+        if after < oldest { Err(WatchError::Compacted { oldest }) } else { Ok(state.events(prefix, after, through)) }
+    }
+}
+
+/// Ends the committer when the last handle goes.
+struct Closer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Closer {
+    fn close(&self) {
+        self.shared.queue.close();
+        let thread = self.thread.lock().take();
+        // An observer may hold the last handle, and then it is the committer itself that comes here.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            // The committer catches its own panics.
+            let _ended = thread.join();
+        }
+        self.shared.observers.write().clear();
+    }
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What the store says about itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The newest revision.
+    pub revision: Revision,
+    /// The oldest revision that can be watched from and read at.
+    pub oldest: Revision,
+    /// All objects.
+    pub usage: Usage,
+    /// Logical clusters that hold objects.
+    pub clusters: usize,
+    /// Events in the window.
+    pub window_events: usize,
+    /// Bytes that the window holds beyond the current objects.
+    pub window_bytes: u64,
+    /// Watchers.
+    pub watchers: usize,
+    /// Different prefixes that are watched.
+    pub interest_groups: usize,
+    /// Batches waiting to be committed.
+    pub waiting: usize,
+    /// Batches committed since the store was opened, without those that changed nothing.
+    pub commits: u64,
+    /// Durable writes since the store was opened, each for one or several batches.
+    pub groups: u64,
+    /// Time spent in durable writes.
+    pub engine_nanos: u64,
+    /// The engine's own figures.
+    pub engine: EngineStats,
+}
+
+/// One ordered, revisioned log of objects, and the index over it. A handle: cheap to clone. When the last one is
+/// dropped, what waits is committed and the store is closed; better call [`Store::close`].
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    closer: Arc<Closer>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("revision", &self.revision()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens a store, or makes a new one. Reads and checks all data.
+    ///
+    /// # Errors
+    /// When the directory is in use or not a store's, the format is unknown, or anything is damaged.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let Options { engine, window, reserve_bytes, max_batch_bytes, cache_bytes, on_failure } = options;
+        let (mut engine, directory): (Box<dyn Engine>, _) = match engine {
+            EngineKind::Memory => (Box::new(Discard), None),
+            EngineKind::MemoryDisk(disk) => (Box::new(SharedMemory(disk)), None),
+            EngineKind::Sled { path } => {
+                let directory = Directory::open(&path)?;
+                let sled =
+                    SledEngine::open(&directory.data(), SledOptions { cache_bytes }).map_err(OpenError::from_engine)?;
+                (Box::new(sled), Some(directory))
+            }
+        };
+        let loaded = Loaded::read(engine.as_mut()).map_err(OpenError::from_engine)?;
+        if !loaded.is_known() {
+            return Err(OpenError::Format { found: loaded.format, known: row::FORMAT });
+        }
+        let fresh = loaded.base.is_none();
+        if let Some(directory) = directory.as_ref() {
+            directory.check_contents(fresh)?;
+        }
+        if fresh && engine.keeps_rows() {
+            engine.apply(vec![row::meta(1)]).map_err(OpenError::from_engine)?;
+        }
+        if let Some(directory) = directory.as_ref() {
+            directory.complete()?;
+        }
+        let (state, log_rows) = loaded.state(window).map_err(OpenError::from_engine)?;
+        let shared = Arc::new(Shared {
+            hub: Arc::new(Hub::new(state.revision, state.history.floor())),
+            state: RwLock::new(state),
+            queue: Queue::new(),
+            observers: RwLock::default(),
+            counters: Counters::default(),
+            failed: OnceLock::new(),
+            on_failure,
+            max_batch_bytes,
+        });
+        shared.counters.disk_bytes.store(engine.disk_bytes(), Ordering::Relaxed);
+        let committer = Committer { shared: Arc::clone(&shared), engine, reserve: reserve_bytes, log_rows };
+        let thread = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || {
+                committer.run();
+                // Only when the engine is gone may another process have the directory.
+                drop(directory);
+            })
+            .map_err(|error| OpenError::Engine(EngineError::io("starting the committer", error)))?;
+        let closer = Arc::new(Closer { shared: Arc::clone(&shared), thread: Mutex::new(Some(thread)) });
+        Ok(Self { shared, closer })
+    }
+
+    /// Commits a batch: when it returns `Ok`, it is durable, in the index, and known to observers and watchers.
+    ///
+    /// Dropping the future does not take the batch back once it waits in the queue.
+    ///
+    /// # Errors
+    /// See [`CommitError`]; after all but [`CommitError::Engine`] the batch is certain not to have been committed.
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
+        let cost = self.price(&batch)?;
+        self.shared.queue.reserve(cost).await.map_err(|_| self.shared.closed())?;
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Request { batch, cost, reply })?;
+        answer.await.unwrap_or_else(|_| Err(self.shared.closed()))
+    }
+
+    /// As [`Store::commit`], for threads that are not async.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    ///
+    /// # Panics
+    /// In an async context.
+    pub fn commit_blocking(&self, batch: Batch) -> Result<Committed, CommitError> {
+        let cost = self.price(&batch)?;
+        self.shared.queue.reserve_blocking(cost).map_err(|_| self.shared.closed())?;
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Request { batch, cost, reply })?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(self.shared.closed()))
+    }
+
+    fn price(&self, batch: &Batch) -> Result<u32, CommitError> {
+        let (size, limit) = (batch.bytes(), self.shared.max_batch_bytes);
+        if size > limit { Err(CommitError::TooLarge { size, limit }) } else { Ok(Queue::cost(size)) }
+    }
+
+    fn enqueue(&self, request: Request) -> Result<(), CommitError> {
+        let cost = request.cost as usize;
+        self.shared.queue.push(request).map_err(|_| {
+            self.shared.queue.release(cost);
+            self.shared.closed()
+        })
+    }
+
+    /// The newest revision. All that it contains can be read.
+    pub fn revision(&self) -> Revision {
+        self.shared.state.read().revision
+    }
+
+    /// The current value of a key.
+    pub fn get(&self, key: &Key) -> Option<Entry> {
+        self.shared.state.read().index.get(key.as_str()).cloned()
+    }
+
+    /// The current state of everything.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.shared.state.read();
+        Snapshot::new(state.revision, state.index.clone())
+    }
+
+    /// The exact state of `prefix` at an older revision. Of keys outside `prefix` the snapshot says nothing useful.
+    ///
+    /// # Errors
+    /// When the revision is older than the window, or has not been reached.
+    pub fn snapshot_at(&self, revision: Revision, prefix: &Prefix) -> Result<Snapshot, HistoryError> {
+        let (index, events) = {
+            let state = self.shared.state.read();
+            let (oldest, current) = (state.history.floor(), state.revision);
+            if revision > current {
+                return Err(HistoryError::Future { current });
+            }
+            if revision < oldest {
+                return Err(HistoryError::Compacted { oldest });
+            }
+            (state.index.clone(), state.events(prefix, revision, current))
+        };
+        let overlay: Overlay = events.iter().rev().map(|event| (event.key.clone(), event.prev_entry())).collect();
+        Ok(Snapshot::overlaid(revision, index, overlay))
+    }
+
+    /// A watcher of the events of `prefix` with a higher revision than `from`; nothing comes while `from` lies in the
+    /// future (W-02, W-07).
+    ///
+    /// # Errors
+    /// When the window does not reach back to `from`, or the store was closed.
+    pub fn watch(&self, prefix: &Prefix, from: Revision) -> Result<Watcher, WatchError> {
+        self.shared.hub.watch(prefix, from, |after, through| self.shared.past(prefix, after, through))
+    }
+
+    /// Adds an observer, and returns the state on which the first events that it is told of build.
+    pub fn observe(&self, observer: Arc<dyn Observer>) -> Snapshot {
+        let mut observers = self.shared.observers.write();
+        observers.push(observer);
+        self.snapshot()
+    }
+
+    /// What a logical cluster holds.
+    pub fn usage(&self, cluster: &ClusterName) -> Usage {
+        self.shared.state.read().usage(cluster.as_str())
+    }
+
+    /// The logical clusters that hold objects, in no order.
+    pub fn clusters(&self) -> Vec<ClusterName> {
+        self.shared.state.read().clusters().filter_map(|name| ClusterName::new(name).ok()).collect()
+    }
+
+    /// What the store says about itself.
+    pub fn stats(&self) -> Stats {
+        let (counters, hub) = (&self.shared.counters, &self.shared.hub);
+        let mut stats = {
+            let state = self.shared.state.read();
+            Stats {
+                revision: state.revision,
+                oldest: state.history.floor(),
+                usage: state.total,
+                clusters: state.clusters().count(),
+                window_events: state.history.events().len(),
+                window_bytes: state.history.bytes(),
+                ..Stats::default()
+            }
+        };
+        stats.watchers = hub.watchers();
+        stats.interest_groups = hub.groups();
+        stats.waiting = self.shared.queue.len();
+        stats.commits = counters.commits.load(Ordering::Relaxed);
+        stats.groups = counters.groups.load(Ordering::Relaxed);
+        stats.engine_nanos = counters.engine_nanos.load(Ordering::Relaxed);
+        stats.engine.disk_bytes = counters.disk_bytes.load(Ordering::Relaxed);
+        stats
+    }
+
+    /// Why the store takes no more writes, if its engine has failed.
+    pub fn failed(&self) -> Option<Arc<EngineError>> {
+        self.shared.failed.get().cloned()
+    }
+
+    /// Commits what waits, then closes engine and directory. Other handles can still read; watches end.
+    pub fn close(self) {
+        self.closer.close();
+    }
+}

@@ -1,0 +1,4 @@
+//! The store's contract, run over every engine, and what only an engine with a disk can show.
+
+mod contract;
+mod support;
