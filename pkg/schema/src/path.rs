@@ -1,0 +1,209 @@
+//! Simple JSON paths: `.spec.replicas`, `.metadata.labels['a.b/c']` — what scale subresources and selectable
+//! fields point with (CRD-17, CRD-18, B-02).
+//!
+//! Only fields of maps can be named, no lists and no filters.
+
+use kcp_apimachinery::object::as_map;
+use serde_json::Value;
+
+/// A parsed path of field names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SimplePath {
+    source: Box<str>,
+    fields: Box<[Box<str>]>,
+}
+
+impl SimplePath {
+    /// Parses `.a.b`, `.a['b.c'].d` or `.a["b"]`. `None` when it is anything else.
+    pub fn parse(source: &str) -> Option<Self> {
+        let mut fields = Vec::new();
+        let mut rest = source;
+        while !rest.is_empty() {
+            if let Some(after) = rest.strip_prefix('.') {
+                let end = after.find(['.', '[']).unwrap_or(after.len());
+                let (field, tail) = after.split_at(end);
+                let plain = field.chars().all(|c| c == '_' || c == '-' || c.is_ascii_alphanumeric());
+                if field.is_empty() || !plain {
+                    return None;
+                }
+                fields.push(Box::from(field));
+                rest = tail;
+            } else {
+                let after = rest.strip_prefix('[')?;
+                let quote = after.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+                let after = after.get(1..)?;
+                let end = after.find(quote)?;
+                fields.push(Box::from(after.get(..end)?));
+                rest = after.get(end + 1..)?.strip_prefix(']')?;
+            }
+        }
+        (!fields.is_empty()).then(|| Self { source: source.into(), fields: fields.into() })
+    }
+
+    /// The path as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.source
+    }
+
+    /// The names along the path.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|field| &**field)
+    }
+
+    /// The value there, unless a field on the way is missing or no map.
+    pub fn get<'a>(&self, object: &'a Value) -> Option<&'a Value> {
+        self.fields().try_fold(object, |value, field| value.get(field))
+    }
+
+    /// Sets the value there, making the maps on the way.
+    pub fn set(&self, object: &mut Value, value: Value) {
+        let mut at = object;
+        for field in self.fields() {
+            at = as_map(at).entry(field).or_insert(Value::Null);
+        }
+        *at = value;
+    }
+
+    /// Removes the value there.
+    pub fn remove(&self, object: &mut Value) {
+        let Some((last, parents)) = self.fields.split_last() else { return };
+        let mut at = object;
+        for field in parents {
+            match at.get_mut(&**field) {
+                Some(below) => at = below,
+                None => return,
+            }
+        }
+        if let Value::Object(map) = at {
+            map.remove(&**last);
+        }
+    }
+}
+
+/// A field that field selectors may name (CRD-18).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectableField {
+    /// The name in a selector: the path without its leading dot.
+    pub name: Box<str>,
+    path: SimplePath,
+}
+
+impl SelectableField {
+    /// From a `jsonPath` of `selectableFields`.
+    pub fn new(json_path: &str) -> Option<Self> {
+        let path = SimplePath::parse(json_path)?;
+        Some(Self { name: json_path.trim_start_matches('.').into(), path })
+    }
+
+    /// All selectable fields of a CRD version.
+    pub fn of_version(version: &Value) -> Vec<Self> {
+        let fields = version.get("selectableFields").and_then(Value::as_array);
+        let paths = fields.into_iter().flatten().filter_map(|f| f.get("jsonPath")?.as_str());
+        paths.filter_map(Self::new).collect()
+    }
+
+    /// The value as text that selectors are compared with; empty when it is absent or no scalar.
+    pub fn value(&self, object: &Value) -> String {
+        match self.path.get(object) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Bool(flag)) => flag.to_string(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Where the scale subresource of a CRD version reads and writes (CRD-17).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// `specReplicasPath`.
+    pub spec_replicas: SimplePath,
+    /// `statusReplicasPath`.
+    pub status_replicas: SimplePath,
+    /// `labelSelectorPath`.
+    pub label_selector: Option<SimplePath>,
+}
+
+impl ScalePaths {
+    /// From a CRD version; `None` when it has no scale subresource.
+    pub fn of_version(version: &Value) -> Option<Self> {
+        let scale = version.get("subresources")?.get("scale")?;
+        let path = |name: &str| scale.get(name).and_then(Value::as_str).and_then(SimplePath::parse);
+        Some(Self {
+            spec_replicas: path("specReplicasPath")?,
+            status_replicas: path("statusReplicasPath")?,
+            label_selector: path("labelSelectorPath"),
+        })
+    }
+
+    /// The replicas asked for; `None` when the field is absent or no whole number.
+    pub fn spec_replicas(&self, object: &Value) -> Option<i64> {
+        self.spec_replicas.get(object)?.as_i64()
+    }
+
+    /// The replicas there are; 0 when unknown.
+    pub fn status_replicas(&self, object: &Value) -> i64 {
+        self.status_replicas.get(object).and_then(Value::as_i64).unwrap_or(0)
+    }
+
+    /// The selector of the scaled things; empty when unknown.
+    pub fn selector<'a>(&self, object: &'a Value) -> &'a str {
+        let value = self.label_selector.as_ref().and_then(|path| path.get(object));
+        value.and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Asks for `replicas`.
+    pub fn set_spec_replicas(&self, object: &mut Value, replicas: i64) {
+        self.spec_replicas.set(object, replicas.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn parses_simple_paths_only() {
+        for (source, fields) in [
+            (".spec.replicas", Some(vec!["spec", "replicas"])),
+            (".metadata.labels['a.b/c']", Some(vec!["metadata", "labels", "a.b/c"])),
+            (".a[\"b\"].c", Some(vec!["a", "b", "c"])),
+            ("spec.replicas", None),
+            (".spec.list[0]", None),
+            (".spec..x", None),
+            (".", None),
+            ("", None),
+            (".a['b", None),
+        ] {
+            let parsed = SimplePath::parse(source);
+            assert_eq!(parsed.as_ref().map(|p| p.fields().collect::<Vec<_>>()), fields, "{source}");
+        }
+    }
+
+    #[test]
+    fn gets_and_sets_replicas() {
+        let version = json!({"subresources": {"scale": {
+            "specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n", "labelSelectorPath": ".status.sel"}}});
+        let paths = ScalePaths::of_version(&version).unwrap();
+        let mut object = json!({"status": {"n": 2, "sel": "a=b"}});
+        assert_eq!(paths.spec_replicas(&object), None);
+        assert_eq!(paths.status_replicas(&object), 2);
+        assert_eq!(paths.selector(&object), "a=b");
+        paths.set_spec_replicas(&mut object, 7);
+        assert_eq!(object["spec"]["n"], 7);
+        paths.spec_replicas.remove(&mut object);
+        assert_eq!(object["spec"], json!({}));
+    }
+
+    #[test]
+    fn selectable_values_are_texts() {
+        let version = json!({"selectableFields": [{"jsonPath": ".spec.a"}, {"jsonPath": ".spec.b"}]});
+        let fields = SelectableField::of_version(&version);
+        let object = json!({"spec": {"a": true}});
+        assert_eq!(
+            fields.iter().map(|f| (&*f.name, f.value(&object))).collect::<Vec<_>>(),
+            [("spec.a", "true".to_owned()), ("spec.b", String::new())]
+        );
+    }
+}
