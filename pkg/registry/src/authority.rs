@@ -91,7 +91,11 @@ pub trait Authority: Send + Sync {
     fn issue_token(&self, cluster: &ClusterName, order: &TokenOrder<'_>) -> Result<IssuedToken, Status>;
     /// What `user` may do in `namespace`: `status` of a SelfSubjectRulesReview.
     fn rules(&self, cluster: &ClusterName, user: &UserInfo, namespace: &str) -> Value;
-    /// The rules among `rules` (`policyRule` objects) that `user` does not have himself in `namespace` (empty: cluster
-    /// scope); empty when all are covered (escalation check).
-    fn uncovered(&self, cluster: &ClusterName, user: &UserInfo, namespace: &str, rules: &[Value]) -> Vec<Value>;
+    /// Whether `user` may write a role or a binding: he grants nothing that he does not hold, unless he has the verb
+    /// `escalate` or `bind` on the role (AZ-04). `new` is a Role, ClusterRole, RoleBinding or ClusterRoleBinding; `old`
+    /// is what it replaces.
+    ///
+    /// # Errors
+    /// 403 with the list of what he does not hold; 404 when the role that a binding names does not exist.
+    fn check_grant(&self, cluster: &ClusterName, user: &UserInfo, new: &Value, old: Option<&Value>) -> Result<(), Status>;
 }
