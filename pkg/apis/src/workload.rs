@@ -25,6 +25,14 @@ pub const SCHEDULING_DISABLED_LABEL: &str = "experimental.workloads.kcp.dev/sche
 
 /// Annotation of a physical namespace: where its content comes from, as [`crate::identity::Locator`] writes it.
 pub const NAMESPACE_LOCATOR_ANNOTATION: &str = "kcp.dev/namespace-locator";
+/// Annotation of an object in a physical cluster: a hash of what the syncer applied, so that a restart writes nothing.
+pub const APPLIED_HASH_ANNOTATION: &str = "internal.workload.kcp.dev/applied-hash";
+/// Annotation of an object in a physical cluster: the uid of the object in the workspace that it was made from.
+pub const UPSTREAM_UID_ANNOTATION: &str = "internal.workload.kcp.dev/upstream-uid";
+/// Finalizer of a WorkloadCluster: its syncer still has objects in the physical cluster. The syncer takes it away when
+/// they are gone; the server does when the syncer has not been heard for too long.
+pub const SYNCER_FINALIZER: &str = "workload.kcp.dev/syncer";
+
 /// Label of the syncer's own physical namespace: the logical cluster's path with `_` for `:`.
 pub const LOGICAL_CLUSTER_LABEL: &str = "workload.kcp.io/logical-cluster";
 /// Label of the syncer's own physical namespace: the WorkloadCluster's name.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::queue::Backoff;
 
 /// Namespace and name.
-pub type NamespacedName = (String, String);
+type NamespacedName = (String, String);
 
 struct State {
     objects: BTreeMap<NamespacedName, Arc<Value>>,

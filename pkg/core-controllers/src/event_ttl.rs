@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kcp_apimachinery::{GroupVersionResource, time::Timestamp};
+use kcp_apimachinery::{GroupVersionResource, time::{Timestamp, parse_rfc3339}};
 use kcp_client::{DeleteParams, Error};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
@@ -34,8 +34,8 @@ impl Controller {
 
     /// How long an event has left: its age counts from its last write.
     fn remaining(&self, envelope: &Envelope<'_>) -> Duration {
-        let written = envelope.metadata.managed_fields.iter().filter_map(|m| Timestamp::parse_rfc3339(&m.time)).map(|t| t.unix_seconds()).max();
-        let created = envelope.metadata.creation_timestamp.as_deref().and_then(Timestamp::parse_rfc3339).map(|t| t.unix_seconds());
+        let written = envelope.metadata.managed_fields.iter().filter_map(|m| parse_rfc3339(&m.time)).map(|t| t.unix_seconds()).max();
+        let created = envelope.metadata.creation_timestamp.as_deref().and_then(parse_rfc3339).map(|t| t.unix_seconds());
         let Some(last) = written.max(created) else { return self.context.event_ttl };
         let age = Duration::from_secs(u64::try_from(Timestamp::now().unix_seconds() - last).unwrap_or(0));
         self.context.event_ttl.saturating_sub(age)

@@ -7,9 +7,9 @@ use kcp_apis::conditions::{self, ConditionStatus};
 use kcp_client::{DeleteParams, Error, ListParams, WriteParams};
 use kcp_controller::{Action, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Key, Prefix, Snapshot};
+use kcp_storage::{Key, Prefix, Store};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{CONCURRENCY, context::Context, meta::{Envelope, Seen}};
@@ -68,7 +68,7 @@ impl Controller {
         }
         let client = self.context.client(&key.cluster);
         let mut failures = Vec::new();
-        for (resource, found) in content(&store.snapshot(), &key.cluster, &key.name) {
+        for (resource, found) in content(store, &key.cluster, &key.name) {
             if found.waiting == found.count {
                 continue;
             }
@@ -80,7 +80,7 @@ impl Controller {
                 Err(e) => failures.push(format!("{gvr}: {e}")),
             }
         }
-        let left = content(&store.snapshot(), &key.cluster, &key.name);
+        let left = content(store, &key.cluster, &key.name);
         let namespaces = GroupVersionResource::new("", "v1", "namespaces");
         if failures.is_empty() && left.is_empty() {
             return finalize(&client, &namespaces, namespace).await;
@@ -122,9 +122,10 @@ struct Content {
 }
 
 /// What a namespace holds, by resource.
-fn content(snapshot: &Snapshot, cluster: &ClusterName, namespace: &str) -> BTreeMap<GroupResource, Content> {
+fn content(store: &Store, cluster: &ClusterName, namespace: &str) -> BTreeMap<GroupResource, Content> {
+    let snapshot = store.snapshot();
     let mut all = BTreeMap::new();
-    for resource in snapshot.resources() {
+    for resource in store.resources(cluster) {
         let Ok(prefix) = Prefix::namespace(&resource, cluster, namespace) else { continue };
         let mut found = Content::default();
         for (_, entry) in snapshot.range(&prefix, None) {
@@ -181,6 +182,8 @@ fn set_conditions(namespace: &mut Value, left: &BTreeMap<GroupResource, Content>
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

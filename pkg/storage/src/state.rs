@@ -10,6 +10,7 @@ use crate::{
     entry::{Entry, Event, Revision},
     history::{History, Resources},
     key::{Key, Prefix, bounds},
+    totals::Totals,
 };
 
 /// What a logical cluster holds.
@@ -36,6 +37,7 @@ pub(crate) struct State {
     pub(crate) revision: Revision,
     pub(crate) history: History,
     pub(crate) total: Usage,
+    pub(crate) totals: Totals,
     resources: Resources,
     clusters: HashMap<Box<str>, Cluster>,
 }
@@ -48,6 +50,7 @@ impl State {
             revision,
             history,
             total: Usage::default(),
+            totals: Totals::of(objects.iter().map(|(key, entry)| (key, entry))),
             resources: Resources::default(),
             clusters: HashMap::new(),
         };
@@ -61,6 +64,7 @@ impl State {
     /// Applies a commit to index, history and counts.
     pub(crate) fn apply(&mut self, events: &[Arc<Event>], revision: Revision) {
         for event in events {
+            self.totals.apply(event);
             let next = event.entry();
             self.count(&event.key, event.prev.as_ref().map(bytes::Bytes::len), next.as_ref().map(|e| e.value.len()));
             match next {
@@ -114,6 +118,12 @@ impl State {
             keys.extend(self.index.range::<_, str>(bounds(&prefix, None, &mut end)).map(|(key, _)| key.clone()));
         }
         keys
+    }
+
+    /// The prefixes of the resources that a logical cluster has objects of.
+    pub(crate) fn resources_of(&self, cluster: &str) -> impl Iterator<Item = &str> {
+        let ids = self.clusters.get(cluster).map(|c| c.resources.as_slice()).unwrap_or_default();
+        ids.iter().map(|&(id, _)| &*self.resources.get(id).prefix)
     }
 
     pub(crate) fn usage(&self, cluster: &str) -> Usage {

@@ -10,6 +10,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use kcp_apimachinery::GroupResource;
 use kcp_logicalcluster::ClusterName;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
@@ -285,20 +286,22 @@ impl Store {
             }
         };
         let loaded = Loaded::read(engine.as_mut()).map_err(OpenError::from_engine)?;
-        if !loaded.is_known() {
-            return Err(OpenError::Format { found: loaded.format, known: row::FORMAT });
+        if let Some(found) = loaded.unknown_format() {
+            return Err(OpenError::Format { found, known: row::FORMAT });
         }
-        let fresh = loaded.base.is_none();
+        let fresh = loaded.meta.is_none();
         if let Some(directory) = directory.as_ref() {
-            directory.check_contents(fresh)?;
-        }
-        if fresh && engine.keeps_rows() {
-            engine.apply(vec![row::meta(1)]).map_err(OpenError::from_engine)?;
-        }
-        if let Some(directory) = directory.as_ref() {
-            directory.complete()?;
+            directory.check_contents((!fresh).then(|| loaded.revision()))?;
         }
         let (state, log_rows) = loaded.state(window).map_err(OpenError::from_engine)?;
+        if fresh && engine.keeps_rows() {
+            engine.apply(vec![row::meta(1, state.totals)]).map_err(OpenError::from_engine)?;
+        }
+        let mut mark = None;
+        if let Some(directory) = directory.as_ref() {
+            directory.complete()?;
+            mark = Some(directory.mark()?);
+        }
         let shared = Arc::new(Shared {
             hub: Arc::new(Hub::new(state.revision, state.history.floor())),
             state: RwLock::new(state),
@@ -310,7 +313,7 @@ impl Store {
             max_batch_bytes,
         });
         shared.counters.disk_bytes.store(engine.disk_bytes(), Ordering::Relaxed);
-        let committer = Committer { shared: Arc::clone(&shared), engine, reserve: reserve_bytes, log_rows };
+        let committer = Committer { shared: Arc::clone(&shared), engine, mark, reserve: reserve_bytes, log_rows };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || {
@@ -420,6 +423,13 @@ impl Store {
     /// What a logical cluster holds.
     pub fn usage(&self, cluster: &ClusterName) -> Usage {
         self.shared.state.read().usage(cluster.as_str())
+    }
+
+    /// The resources that a logical cluster has objects of, in no order.
+    pub fn resources(&self, cluster: &ClusterName) -> Vec<GroupResource> {
+        let state = self.shared.state.read();
+        let split = |prefix: &str| prefix.trim_end_matches('\0').split_once('.').map(|(r, g)| GroupResource::new(g, r));
+        state.resources_of(cluster.as_str()).filter_map(split).collect()
     }
 
     /// The logical clusters that hold objects, in no order.

@@ -12,7 +12,7 @@ use kcp_apis::{conditions::{self, ConditionStatus}, core::{self, phase}, tenancy
 use kcp_client::{DeleteParams, Error, Patch, WriteParams};
 use kcp_controller::{Action, Found, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Batch, CommitError, EventKind, Expect, Key, Prefix, Snapshot};
+use kcp_storage::{Batch, CommitError, EventKind, Expect, Key, Prefix, Snapshot, Store};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -96,8 +96,8 @@ impl Controller {
             drop(snapshot);
             return self.wait(&key, &workspace, reason::CHILD_WORKSPACES_REMAIN, "Some child workspaces remain.").await;
         }
-        let held = held_objects(&snapshot, &child);
         drop(snapshot);
+        let held = held_objects(&self.context.store, &child);
         if held.is_empty() {
             let done = self.finish(&key, storage_key, entry.revision, &workspace, Some(&child)).await?;
             self.deleting.lock().remove(child.as_str());
@@ -197,9 +197,10 @@ struct Held {
 }
 
 /// The objects of a logical cluster that have finalizers which stand for something outside it.
-fn held_objects(snapshot: &Snapshot, cluster: &ClusterName) -> Vec<Held> {
+fn held_objects(store: &Store, cluster: &ClusterName) -> Vec<Held> {
     let mut held = Vec::new();
-    for resource in snapshot.resources() {
+    let snapshot = store.snapshot();
+    for resource in store.resources(cluster) {
         let Ok(prefix) = Prefix::cluster(&resource, cluster) else { continue };
         for (key, entry) in snapshot.range(&prefix, None) {
             if !contains(&entry.value, b"\"finalizers\"") {
