@@ -192,6 +192,13 @@ pub trait Strategy: Send + Sync {
         false
     }
 
+    /// How many seconds an object lives on after a DELETE that asked for `requested` of them. More than 0 marks it
+    /// and leaves its removal to a later DELETE with 0, which comes from who runs it; only pods know such a thing.
+    fn grace_seconds(&self, object: &Value, requested: Option<i64>) -> i64 {
+        let _ = (object, requested);
+        0
+    }
+
     /// Changes an object that is being marked as deleted (namespaces set their phase).
     fn mark_deleting(&self, object: &mut Value, ctx: &StrategyContext<'_>) {
         let _ = (object, ctx);
