@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     batch::{CommitError, Committed},
+    directory::Mark,
     engine::{Engine, EngineError, Row},
     entry::{Event, Revision},
     group::Group,
@@ -33,6 +34,8 @@ const REMOVALS: usize = 256;
 pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) engine: Box<dyn Engine>,
+    /// Where the newest revision is noted beside the engine's files.
+    pub(crate) mark: Option<Mark>,
     /// Room that must stay free for puts to be accepted.
     pub(crate) reserve: u64,
     /// The commits that each row of the log holds, oldest first.
@@ -106,6 +109,9 @@ impl Committer {
                 return Err(error);
             }
             self.log_rows.push_back(span);
+            if let Some(mark) = &self.mark {
+                mark.note(revision);
+            }
             shared.counters.groups.fetch_add(1, Ordering::Relaxed);
             shared.counters.commits.fetch_add(commits.len() as u64, Ordering::Relaxed);
             events = commits.iter().map(|(_, events)| events.len()).sum();

@@ -3,16 +3,18 @@
 //! ```text
 //! <directory>/LOCK     locked by the one process that uses it
 //! <directory>/FORMAT   "kcp-storage 1\n"; written last when the directory is made
+//! <directory>/MARK     a revision that was committed (8 bytes, little endian) and the crc32 of these (4 bytes)
 //! <directory>/sled/    the engine's files
 //! ```
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
-use crate::row::FORMAT;
+use crate::{entry::Revision, row::FORMAT};
 
 const MAGIC: &str = "kcp-storage";
 
@@ -36,6 +38,19 @@ pub enum DirectoryError {
          aside and restore a snapshot into a new one"
     )]
     Emptied(PathBuf),
+    /// It was at a higher revision than the engine found.
+    #[error(
+        "{path} was at revision {noted}, but the engine found only {found}: committed data is gone. Keep a copy of the \
+         directory, move it aside and restore a snapshot into a new one"
+    )]
+    SetBack {
+        /// The directory.
+        path: PathBuf,
+        /// What was committed.
+        noted: Revision,
+        /// What is there.
+        found: Revision,
+    },
     /// It holds something, where an empty one is wanted.
     #[error("{0} is not empty")]
     NotEmpty(PathBuf),
@@ -130,13 +145,25 @@ impl Directory {
         self.path.join("sled")
     }
 
-    /// Compares what the directory says with what the engine found: `fresh` when it found nothing at all.
-    pub(crate) fn check_contents(&self, fresh: bool) -> Result<(), DirectoryError> {
-        match (self.complete, fresh) {
-            // An engine that recovers from damage by emptying itself must not pass for a new store.
-            (true, true) => Err(DirectoryError::Emptied(self.path.clone())),
+    /// Compares what the directory says with what the engine found: its revision, or nothing at all.
+    ///
+    /// An engine may recover from damage by forgetting, and what it then shows is well-formed: only somebody else can
+    /// tell that there was more.
+    pub(crate) fn check_contents(&self, found: Option<Revision>) -> Result<(), DirectoryError> {
+        let Some(found) = found else {
+            return if self.complete { Err(DirectoryError::Emptied(self.path.clone())) } else { Ok(()) };
+        };
+        match Mark::read(&self.path) {
+            Some(noted) if noted > found => Err(DirectoryError::SetBack { path: self.path.clone(), noted, found }),
             _ => Ok(()),
         }
+    }
+
+    /// Opens the mark.
+    pub(crate) fn mark(&self) -> Result<Mark, DirectoryError> {
+        let path = self.path.join("MARK");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
+        Ok(Mark(file))
     }
 
     /// Says, durably, that the directory is complete.
@@ -159,5 +186,41 @@ impl Directory {
     fn sync_parent(&self) -> Result<(), DirectoryError> {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(parent).and_then(|dir| dir.sync_all()).map_err(at(parent))
+    }
+}
+
+/// The newest committed revision, noted outside the engine.
+///
+/// It is written after each commit, but not waited for: after a power cut it may be older than the data, never newer.
+#[derive(Debug)]
+pub(crate) struct Mark(File);
+
+impl Mark {
+    /// Notes a revision that is durable in the engine.
+    pub(crate) fn note(&self, revision: Revision) {
+        let bytes = revision.to_le_bytes();
+        let sum = crc32fast::hash(&bytes).to_le_bytes();
+        let mut record = [0; 12];
+        record[..8].copy_from_slice(&bytes);
+        record[8..].copy_from_slice(&sum);
+        if let Err(error) = self.0.write_all_at(&record, 0) {
+            // The data is safe without it; only a later loss would not be noticed.
+            tracing::debug!(%error, "cannot note the revision");
+        }
+    }
+
+    /// What was noted, if it can be read.
+    fn read(directory: &Path) -> Option<Revision> {
+        let record = fs::read(directory.join("MARK")).ok()?;
+        let (bytes, sum) = record.split_first_chunk::<8>()?;
+        (sum == crc32fast::hash(bytes).to_le_bytes()).then(|| Revision::from_le_bytes(*bytes))
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.sync_data() {
+            tracing::debug!(%error, "cannot sync the noted revision");
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     key::Key,
     row,
     state::State,
+    totals::Totals,
 };
 
 /// The commits that one write makes durable.
@@ -22,11 +23,20 @@ pub(crate) struct Group<'a> {
     /// The keys that the group puts: those that a purge would not find in the index.
     puts: Vec<Key>,
     pub(crate) commits: Vec<(Revision, Vec<Arc<Event>>)>,
+    /// What there is after all that was admitted.
+    pub(crate) totals: Totals,
 }
 
 impl<'a> Group<'a> {
     pub(crate) fn new(state: &'a State) -> Self {
-        Self { state, revision: state.revision, overlay: HashMap::new(), puts: Vec::new(), commits: Vec::new() }
+        Self {
+            state,
+            revision: state.revision,
+            overlay: HashMap::new(),
+            puts: Vec::new(),
+            commits: Vec::new(),
+            totals: state.totals,
+        }
     }
 
     /// The revision after all that was admitted.
@@ -67,6 +77,7 @@ impl<'a> Group<'a> {
             }
         }
         if !events.is_empty() {
+            events.iter().for_each(|event| self.totals.apply(event));
             self.revision = revision;
             self.commits.push((revision, events));
         }
@@ -109,7 +120,7 @@ impl<'a> Group<'a> {
         let mut rows = Vec::with_capacity(self.overlay.len() + 1);
         // Written and deleted again within the group: the row, if there is one, still has to go.
         rows.extend(self.overlay.iter().map(|(key, entry)| row::object(key, entry.as_ref())));
-        rows.push(row::log(first.0, last.0, events));
+        rows.push(row::log(first.0, last.0, self.totals, events));
         rows
     }
 }

@@ -14,6 +14,7 @@ mod row;
 mod snapshot;
 mod state;
 mod store;
+mod totals;
 mod watch;
 
 pub use batch::{Batch, CommitError, Committed, Expect, Op};

@@ -11,16 +11,16 @@ use crate::{
     entry::{Entry, Event, Revision},
     history::{History, Window},
     key::Key,
-    row::{self, FORMAT, LOG, LogRow, META, OBJECT},
+    row::{self, FORMAT, LOG, LogRow, META, Meta, OBJECT},
     state::State,
+    totals::Totals,
 };
 
 /// What an engine's rows say.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    /// The revision at which the store began; `None` when there are no rows at all.
-    pub(crate) base: Option<Revision>,
-    pub(crate) format: u32,
+    /// How the store began; `None` when there are no rows at all.
+    pub(crate) meta: Option<Meta>,
     pub(crate) objects: Vec<(Key, Entry)>,
     pub(crate) log: Vec<LogRow>,
 }
@@ -35,15 +35,13 @@ impl Loaded {
             } else if key.starts_with(LOG) {
                 loaded.log.push(row::read_log(key, value)?);
             } else if key == META {
-                let (format, base) = row::read_meta(&value)?;
-                loaded.format = format;
-                loaded.base = Some(base);
+                loaded.meta = Some(row::read_meta(&value)?);
             } else {
                 return Err(EngineError::corrupt(row::place(key), "this version writes no such row"));
             }
             Ok(())
         })?;
-        if loaded.base.is_none() && !(loaded.objects.is_empty() && loaded.log.is_empty()) {
+        if loaded.meta.is_none() && !(loaded.objects.is_empty() && loaded.log.is_empty()) {
             return Err(EngineError::corrupt("row m/format", "it is missing, but there are others"));
         }
         Ok(loaded)
@@ -51,12 +49,18 @@ impl Loaded {
 
     /// The newest revision.
     pub(crate) fn revision(&self) -> Revision {
-        self.log.last().map_or(self.base.unwrap_or(1), |row| row.last)
+        self.log.last().map_or(self.meta.map_or(1, |meta| meta.base), |row| row.last)
     }
 
-    /// Whether this version knows what it read.
-    pub(crate) fn is_known(&self) -> bool {
-        self.base.is_none() || self.format == FORMAT
+    /// The format of what was read, if this version does not know it.
+    pub(crate) fn unknown_format(&self) -> Option<u32> {
+        self.meta.map(|meta| meta.format).filter(|format| *format != FORMAT)
+    }
+
+    /// What there should be.
+    fn totals(&self) -> Totals {
+        let began = self.meta.map(|meta| meta.totals).unwrap_or_default();
+        self.log.last().map_or(began, |row| row.totals)
     }
 
     /// Puts the state together. Fails when objects and history contradict each other.
@@ -76,9 +80,15 @@ impl Loaded {
             let reason = format!("its revision is {}, but the newest is {revision}", entry.revision);
             return Err(EngineError::corrupt(format!("object {key}"), reason));
         }
+        let wanted = self.totals();
         let rows = self.log.iter().map(|row| (row.first, row.last)).collect();
         let log = self.log;
         let mut state = State::new(self.objects, revision, History::new(window, floor));
+        if state.totals != wanted {
+            let (found, wanted) = (state.totals.objects, wanted.objects);
+            let reason = format!("{wanted} were committed, {found} are found, and they are not the same");
+            return Err(EngineError::corrupt("the set of objects", reason));
+        }
         for event in events(log, &state, floor)? {
             state.remember(event);
         }

@@ -9,6 +9,7 @@ use crate::{
     engine::{EngineError, Row},
     entry::{Entry, Event, Revision},
     key::Key,
+    totals::Totals,
 };
 
 /// The version of everything that is written below a data directory.
@@ -22,15 +23,36 @@ pub(crate) const META: &[u8] = b"m/format";
 const OBJECT_HEAD: usize = 12;
 const HAS_PREV: u8 = 1;
 
-/// The row that says which format this is and at which revision the store began.
-pub(crate) fn meta(base: Revision) -> Row {
-    Row::put(META.to_vec(), format!("{FORMAT} {base}").into_bytes())
+/// The first row of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meta {
+    pub(crate) format: u32,
+    /// The revision at which the store began.
+    pub(crate) base: Revision,
+    /// What it held then.
+    pub(crate) totals: Totals,
 }
 
-pub(crate) fn read_meta(value: &[u8]) -> Result<(u32, Revision), EngineError> {
-    let text = std::str::from_utf8(value).unwrap_or_default();
-    let fields = text.split_once(' ').and_then(|(format, base)| Some((format.parse().ok()?, base.parse().ok()?)));
-    fields.ok_or_else(|| EngineError::corrupt("row m/format", "it is not a format and a revision"))
+/// The row that says which format this is and how the store began.
+pub(crate) fn meta(base: Revision, totals: Totals) -> Row {
+    let Totals { objects, digest } = totals;
+    Row::put(META.to_vec(), format!("{FORMAT} {base} {objects} {digest}").into_bytes())
+}
+
+pub(crate) fn read_meta(value: &[u8]) -> Result<Meta, EngineError> {
+    let corrupt = || EngineError::corrupt("row m/format", "it is not a format and what follows it");
+    let mut fields = std::str::from_utf8(value).map_err(|_| corrupt())?.split(' ');
+    let mut next = || fields.next().and_then(|field| field.parse::<u64>().ok());
+    let format = next().and_then(|format| u32::try_from(format).ok()).ok_or_else(corrupt)?;
+    if format != FORMAT {
+        // What follows is for another version to read.
+        return Ok(Meta { format, base: 0, totals: Totals::default() });
+    }
+    let (base, objects, digest) = (next(), next(), next());
+    let (Some(base), Some(objects), Some(digest), None) = (base, objects, digest, fields.next()) else {
+        return Err(corrupt());
+    };
+    Ok(Meta { format, base, totals: Totals { objects, digest } })
 }
 
 /// The row of an object's current state.
@@ -72,6 +94,8 @@ pub(crate) struct Undo {
 pub(crate) struct LogRow {
     pub(crate) first: Revision,
     pub(crate) last: Revision,
+    /// What there was after them.
+    pub(crate) totals: Totals,
     pub(crate) changes: Vec<Undo>,
 }
 
@@ -79,11 +103,18 @@ pub(crate) fn log_key(first: Revision) -> Vec<u8> {
     [LOG, &first.to_be_bytes()].concat()
 }
 
-/// The row of the commits `first..=last`.
-pub(crate) fn log<'a>(first: Revision, last: Revision, events: impl Iterator<Item = &'a Arc<Event>> + Clone) -> Row {
+/// The row of the commits `first..=last`, after which there is what `totals` says.
+pub(crate) fn log<'a>(
+    first: Revision,
+    last: Revision,
+    totals: Totals,
+    events: impl Iterator<Item = &'a Arc<Event>> + Clone,
+) -> Row {
     let size = |event: &Arc<Event>| 32 + event.key.as_str().len() + event.prev.as_ref().map_or(0, Bytes::len);
-    let mut out = Vec::with_capacity(8 + events.clone().map(size).sum::<usize>());
+    let mut out = Vec::with_capacity(24 + events.clone().map(size).sum::<usize>());
     out.extend_from_slice(&last.to_le_bytes());
+    out.extend_from_slice(&totals.objects.to_le_bytes());
+    out.extend_from_slice(&totals.digest.to_le_bytes());
     for event in events {
         out.extend_from_slice(&event.revision.to_le_bytes());
         out.push(if event.prev.is_some() { HAS_PREV } else { 0 });
@@ -106,6 +137,7 @@ fn read_log_inner(key: &[u8], value: &Bytes) -> Option<LogRow> {
     let first = Revision::from_be_bytes(key.get(LOG.len()..)?.try_into().ok()?);
     let mut reader = Reader(value);
     let last = reader.u64()?;
+    let totals = Totals { objects: reader.u64()?, digest: reader.u64()? };
     let mut changes: Vec<Undo> = Vec::new();
     while !reader.0.is_empty() {
         let revision = reader.u64()?;
@@ -130,7 +162,7 @@ fn read_log_inner(key: &[u8], value: &Bytes) -> Option<LogRow> {
         }
         changes.push(Undo { revision, key, prev });
     }
-    Some(LogRow { first, last, changes })
+    Some(LogRow { first, last, totals, changes })
 }
 
 /// A row's key for people.
