@@ -9,6 +9,7 @@
 
 pub mod compat;
 pub mod compile;
+pub mod crd;
 mod default;
 pub mod mismatch;
 pub mod node;

@@ -102,3 +102,8 @@ fn walk<'a>(node: NodeRef<'_>, value: &'a Value, path: &mut Vec<&'a str>, depth:
         _ => None,
     }
 }
+
+/// The first value below a node that has another type than it says.
+pub(crate) fn of(node: NodeRef<'_>, value: &Value) -> Option<Mismatch> {
+    walk(node, value, &mut Vec::new(), 0)
+}

@@ -40,6 +40,12 @@ impl SimplePath {
         (!fields.is_empty()).then(|| Self { source: source.into(), fields: fields.into() })
     }
 
+    /// Splits `.a.b` at its dots, whatever stands between them: what scale paths mean.
+    pub fn dotted(source: &str) -> Self {
+        let fields = source.strip_prefix('.').unwrap_or(source).split('.').map(Box::from).collect();
+        Self { source: source.into(), fields }
+    }
+
     /// The path as it was written.
     pub fn as_str(&self) -> &str {
         &self.source
@@ -128,7 +134,9 @@ impl ScalePaths {
     /// From a CRD version; `None` when it has no scale subresource.
     pub fn of_version(version: &Value) -> Option<Self> {
         let scale = version.get("subresources")?.get("scale")?;
-        let path = |name: &str| scale.get(name).and_then(Value::as_str).and_then(SimplePath::parse);
+        let path = |name: &str| {
+            scale.get(name).and_then(Value::as_str).filter(|path| !path.is_empty()).map(SimplePath::dotted)
+        };
         Some(Self {
             spec_replicas: path("specReplicasPath")?,
             status_replicas: path("statusReplicasPath")?,

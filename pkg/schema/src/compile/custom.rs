@@ -33,18 +33,6 @@ impl Schema {
         }))
     }
 
-    /// Compiles one schema without the envelope of an object: what a default value must be valid against.
-    pub(crate) fn compile_fragment(schema: &Value) -> Result<Schema, FieldErrors> {
-        let mut compiler = Compiler { arena: Arena::default(), errors: Vec::new(), cel: false };
-        let root = compiler.node(schema, &FieldPath::root(), Place::Field, 0);
-        if compiler.errors.is_empty() {
-            let arena = Arc::new(compiler.arena);
-            Ok(Schema { arena, root, origin: Origin::Custom, hash: [0; 32], has_cel_rules: compiler.cel })
-        } else {
-            Err(compiler.errors)
-        }
-    }
-
     /// The schema of which nothing is known: everything is kept, maps are granular, lists atomic.
     pub fn untyped() -> Arc<Schema> {
         let mut arena = Arena::default();
@@ -163,6 +151,7 @@ impl Compiler {
             merge_key: None,
             format: (!format.is_empty()).then(|| format.into()),
             rules,
+            ..Node::default()
         })
     }
 

@@ -43,7 +43,7 @@ pub(crate) enum Format {
 const NUMBERS: [&str; 4] = ["int32", "int64", "float", "double"];
 
 /// Whether `name` is a format that Kubernetes knows; others are accepted with a warning.
-pub fn is_known(name: &str) -> bool {
+pub(crate) fn is_known(name: &str) -> bool {
     Format::from_name(name).is_some() || NUMBERS.contains(&name)
 }
 
