@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    batch::{CommitError, Committed},
+    batch::{Batch, CommitError, Committed},
     directory::Mark,
     engine::{Engine, EngineError, Row},
     entry::{Event, Revision},
@@ -28,6 +28,10 @@ const GROUP_BATCHES: usize = 512;
 const GROUP_BYTES: u64 = 2 << 20;
 /// So many events more than were just committed are dropped from the history at a time.
 const COMPACTION_STEP: usize = 256;
+/// The engine's files may be so many times as large as what is in them, and this much more, without holding free room:
+/// twice what was measured after a million overwrites.
+const SLACK_FACTOR: u64 = 6;
+const SLACK_MARGIN: u64 = 16 << 20;
 /// At most so many rows of the log are removed with one write.
 const REMOVALS: usize = 256;
 
@@ -189,28 +193,45 @@ impl Committer {
 
     fn room(&self) -> Room {
         match self.engine.available() {
-            Ok(Some(available)) => Room { available, reserve: self.reserve },
-            Ok(None) => Room { available: u64::MAX, reserve: 0 },
+            Ok(Some(available)) => {
+                self.shared.counters.available_bytes.store(available, Ordering::Relaxed);
+                Room { available, reserve: self.reserve, slack: self.slack() }
+            }
+            Ok(None) => Room::ENDLESS,
             Err(error) => {
                 // Not knowing is no reason to stop; if there is no room, the write itself will say so.
                 tracing::warn!(%error, "cannot tell how much room the disk has");
-                Room { available: u64::MAX, reserve: 0 }
+                Room::ENDLESS
             }
         }
+    }
+
+    /// How much of its files the engine can probably use again. They never shrink, so after a large deletion it is in
+    /// them that there is room.
+    fn slack(&self) -> u64 {
+        let state = self.shared.state.read();
+        let live = state.total.bytes + state.history.bytes();
+        self.shared.counters.disk_bytes.load(Ordering::Relaxed).saturating_sub(SLACK_FACTOR * live + SLACK_MARGIN)
     }
 }
 
 /// What the disk still takes.
+#[derive(Debug, Clone, Copy)]
 struct Room {
     available: u64,
     reserve: u64,
+    slack: u64,
 }
 
 impl Room {
-    /// A deletion may use most of the reserve; whoever adds may use none of it.
-    fn check(&self, batch: &crate::batch::Batch) -> Result<(), CommitError> {
+    const ENDLESS: Self = Self { available: u64::MAX, reserve: 0, slack: 0 };
+
+    /// A deletion may use most of the reserve; whoever adds may use none of it, or half of it when the engine has room
+    /// in its files and should need none.
+    fn check(&self, batch: &Batch) -> Result<(), CommitError> {
         let needed = if batch.has_puts() {
-            self.reserve + 2 * batch.bytes()
+            let growth = 2 * batch.bytes();
+            growth + if self.slack > growth { self.reserve / 2 } else { self.reserve }
         } else if batch.has_deletions() {
             self.reserve / 8
         } else {

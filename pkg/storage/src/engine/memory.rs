@@ -69,6 +69,14 @@ impl MemoryDisk {
         row.map(|byte| *byte ^= 0x40).is_some()
     }
 
+    /// Another disk with the same rows but the one at `index`, in the order of keys.
+    #[must_use]
+    pub fn without(&self, index: usize) -> Self {
+        let rows = self.0.lock().rows.clone();
+        let rows = rows.into_iter().enumerate().filter(|(at, _)| *at != index).map(|(_, row)| row).collect();
+        Self(Arc::new(Mutex::new(Disk { rows, ..Disk::default() })))
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.0.lock().rows.len()
@@ -87,11 +95,13 @@ impl Engine for SharedMemory {
         let rows = self.0.0.lock().rows.clone();
         let mut unsealer = Unsealer::default();
         for (key, row) in rows {
-            if let Some((key, value, _)) = unsealer.take(&key, &row)? {
-                visit(&key, value)?;
+            match unsealer.take(&key, &row) {
+                Ok(None) => {}
+                Ok(Some((key, value, _))) => visit(Ok((key, value)))?,
+                Err(error) => visit(Err(error))?,
             }
         }
-        unsealer.finish()
+        unsealer.finish().or_else(|error| visit(Err(error)))
     }
 
     fn apply(&mut self, rows: Vec<Row>) -> Result<(), EngineError> {

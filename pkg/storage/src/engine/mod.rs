@@ -9,7 +9,7 @@ mod sled;
 
 pub use memory::MemoryDisk;
 pub(crate) use memory::{Discard, SharedMemory};
-pub(crate) use sled::{SledEngine, SledOptions};
+pub(crate) use sled::{SledEngine, SledOptions, stray_files};
 
 use std::io;
 
@@ -73,8 +73,8 @@ pub struct EngineStats {
     pub available_bytes: Option<u64>,
 }
 
-/// Takes a row's key and its value.
-pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], Vec<u8>) -> Result<(), EngineError>;
+/// Takes a row's key and its value, or what is wrong with a row; an error ends the reading.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(Result<(Vec<u8>, Vec<u8>), EngineError>) -> Result<(), EngineError>;
 
 /// An atomic, durable, ordered map of rows.
 pub(crate) trait Engine: Send {

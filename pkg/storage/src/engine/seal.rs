@@ -13,7 +13,6 @@ use crate::row::place;
 /// segments: larger pages become files of their own, which are never synced and hardly ever removed.
 pub(crate) const PART: usize = 24 << 10;
 const SUM: usize = 4;
-const HEAD: usize = SUM + 2;
 
 /// Seals one row.
 fn seal(key: &[u8], head: &[u8], part: &[u8]) -> Vec<u8> {
@@ -53,6 +52,9 @@ pub(crate) fn seal_value(key: Vec<u8>, value: &[u8], mut emit: impl FnMut(Vec<u8
     emit(key, sealed);
 }
 
+/// A key, its value, and how many rows continue it.
+type Unsealed = (Vec<u8>, Vec<u8>, u16);
+
 /// Puts values together again from rows in the order of keys.
 #[derive(Default)]
 pub(crate) struct Unsealer {
@@ -61,11 +63,25 @@ pub(crate) struct Unsealer {
     /// The number of the last row that was seen, and of the last that belongs to the value.
     seen: u16,
     count: u16,
+    /// The key of a row that was wrong: what continues it is passed over.
+    wrong: Option<Vec<u8>>,
 }
 
 impl Unsealer {
-    /// Takes the next row. Returns the key, value and number of continuations of a row that is complete with it.
-    pub(crate) fn take(&mut self, key: &[u8], row: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>, u16)>, EngineError> {
+    /// Takes the next row. Returns the key, value and number of continuations of a row that is complete with it. After
+    /// an error it goes on with the next value.
+    pub(crate) fn take(&mut self, key: &[u8], row: &[u8]) -> Result<Option<Unsealed>, EngineError> {
+        if self.wrong.as_ref().is_some_and(|wrong| key.starts_with(wrong)) {
+            return Ok(None);
+        }
+        self.take_next(key, row).inspect_err(|_| {
+            let continues = !self.head.is_empty() && key.starts_with(&self.head);
+            self.wrong = Some(if continues { std::mem::take(&mut self.head) } else { key.to_vec() });
+            (self.seen, self.count) = (0, 0);
+        })
+    }
+
+    fn take_next(&mut self, key: &[u8], row: &[u8]) -> Result<Option<Unsealed>, EngineError> {
         let broken = |reason: String| EngineError::Corrupt { place: place(key), reason };
         let (sum, body) = row.split_first_chunk::<SUM>().ok_or_else(|| broken("it is too short".to_owned()))?;
         let mut hasher = crc32fast::Hasher::new();
@@ -108,7 +124,7 @@ impl Unsealer {
 
 /// Bytes of a row that are not the value's.
 #[cfg(test)]
-pub(crate) const OVERHEAD: usize = HEAD;
+const OVERHEAD: usize = SUM + 2;
 
 #[cfg(test)]
 mod tests {
@@ -124,7 +140,7 @@ mod tests {
         rows
     }
 
-    fn unseal(rows: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<(Vec<u8>, Vec<u8>, u16)>, EngineError> {
+    fn unseal(rows: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<Unsealed>, EngineError> {
         let mut unsealer = Unsealer::default();
         let mut values = Vec::new();
         for (key, row) in rows {

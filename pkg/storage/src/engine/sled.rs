@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +15,7 @@ use super::{
     Engine, EngineError, Row, Visit,
     seal::{Unsealer, continuation_key, continuations, seal_value},
 };
+use crate::directory::parent_of;
 
 /// Fixed when a directory is made; `sled` refuses to open it with another one.
 const SEGMENT: usize = 2 << 20;
@@ -38,13 +40,12 @@ pub(crate) struct SledEngine {
 impl SledEngine {
     /// Opens the files below `path`, or makes them.
     pub(crate) fn open(path: &Path, options: SledOptions) -> Result<Self, EngineError> {
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(path)
             .segment_size(SEGMENT)
             .cache_capacity(options.cache_bytes.max(1 << 20))
-            .flush_every_ms(Some(CLEAN_EVERY_MS))
-            .open()
-            .map_err(|error| failure(path, error))?;
+            .flush_every_ms(Some(CLEAN_EVERY_MS));
+        let db = guarded(path, || config.open().map_err(|error| failure(path, error)))?;
         let file_path = path.join("db");
         let file = OpenOptions::new().read(true).write(true).open(&file_path);
         let file = file.map_err(|error| EngineError::io(file_path.display().to_string(), error))?;
@@ -60,7 +61,7 @@ impl SledEngine {
         for path in [self.path.join("conf"), self.path.join("blobs"), self.path.clone()] {
             sync(&path).map_err(|error| EngineError::io(format!("syncing {}", path.display()), error))?;
         }
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = parent_of(&self.path);
         sync(parent).map_err(|error| EngineError::io(format!("syncing {}", parent.display()), error))
     }
 
@@ -77,16 +78,22 @@ impl Engine for SledEngine {
 
     fn load(&mut self, visit: Visit<'_>) -> Result<(), EngineError> {
         let mut unsealer = Unsealer::default();
-        for pair in self.db.iter() {
-            let (key, row) = pair.map_err(|error| failure(&self.path, error))?;
-            if let Some((key, value, count)) = unsealer.take(&key, &row)? {
-                visit(&key, value)?;
-                if count > 0 {
-                    self.long.insert(key, count);
+        guarded(&self.path, || {
+            for pair in self.db.iter() {
+                let (key, row) = pair.map_err(|error| failure(&self.path, error))?;
+                match unsealer.take(&key, &row) {
+                    Ok(None) => {}
+                    Ok(Some((key, value, count))) => {
+                        if count > 0 {
+                            self.long.insert(key.clone(), count);
+                        }
+                        visit(Ok((key, value)))?;
+                    }
+                    Err(error) => visit(Err(error))?,
                 }
             }
-        }
-        unsealer.finish()
+            unsealer.finish().or_else(|error| visit(Err(error)))
+        })
     }
 
     fn apply(&mut self, rows: Vec<Row>) -> Result<(), EngineError> {
@@ -122,13 +129,21 @@ impl Engine for SledEngine {
 }
 
 /// Files beside the engine's log that should not exist: values that became files of their own.
-#[expect(dead_code)]
 pub(crate) fn stray_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(path.join("blobs")) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Runs something that meets damaged files, for which `sled` has not always an error.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(EngineError::corrupt(path.display().to_string(), format!("the engine gave up: {text}")))
+    })
 }
 
 fn failure(path: &Path, error: sled::Error) -> EngineError {

@@ -318,7 +318,11 @@ fn an_observer_misses_nothing_and_sees_nothing_twice() {
         let store = place.open();
         let writer = {
             let store = store.clone();
-            std::thread::spawn(move || (0..200).for_each(|i| drop(create(&store, &format!("configmaps/root/n/{i}")))))
+            std::thread::spawn(move || {
+                for i in 0..200 {
+                    create(&store, &format!("configmaps/root/n/{i}"));
+                }
+            })
         };
         let mut starts = Vec::new();
         while !writer.is_finished() {

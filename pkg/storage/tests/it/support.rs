@@ -1,6 +1,10 @@
 //! Stores for tests, over every engine.
 
-use std::sync::Arc;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use kcp_apimachinery::GroupResource;
 use kcp_logicalcluster::ClusterName;
@@ -30,6 +34,14 @@ impl Place {
     pub(crate) fn window(mut self, window: Window) -> Self {
         self.window = window;
         self
+    }
+
+    /// The directory, of a place that has one.
+    pub(crate) fn path(&self) -> PathBuf {
+        match &self.kind {
+            EngineKind::Sled { path } => path.clone(),
+            other => panic!("{other:?} has no directory"),
+        }
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -104,7 +116,7 @@ pub(crate) fn get(store: &Store, key_text: &str) -> Option<String> {
 pub(crate) fn drain(watcher: &mut Watcher) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(events) = watcher.try_next().unwrap() {
-        all.extend(events.iter().map(|event| show(event)));
+        all.extend(events.iter().map(show));
     }
     all
 }
@@ -119,4 +131,18 @@ pub(crate) fn show(event: &Arc<Event>) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let prev = event.prev.as_ref().map_or_else(String::new, |prev| format!("<{}", text(prev)));
     format!("{} {sign}{}={}{prev}", event.revision, event.key, text(&event.value))
+}
+
+/// Copies a directory.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
