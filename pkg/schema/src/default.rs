@@ -40,10 +40,12 @@ pub(crate) fn apply(node: NodeRef<'_>, value: &mut Value, depth: usize) {
             }
             for (name, present) in map.iter_mut() {
                 let Some(field) = node.field(name) else { continue };
-                if present.is_null() && !field.nullable() && node.property(name).is_none() {
-                    if let Some(default) = field.default_value() {
-                        *present = default.clone();
-                    }
+                if present.is_null()
+                    && !field.nullable()
+                    && node.property(name).is_none()
+                    && let Some(default) = field.default_value()
+                {
+                    *present = default.clone();
                 }
                 apply(field, present, depth + 1);
             }
@@ -51,10 +53,11 @@ pub(crate) fn apply(node: NodeRef<'_>, value: &mut Value, depth: usize) {
         Value::Array(items) => {
             let Some(below) = node.items() else { return };
             for item in items {
-                if item.is_null() && !below.nullable() {
-                    if let Some(default) = below.default_value() {
-                        *item = default.clone();
-                    }
+                if item.is_null()
+                    && !below.nullable()
+                    && let Some(default) = below.default_value()
+                {
+                    *item = default.clone();
                 }
                 apply(below, item, depth + 1);
             }

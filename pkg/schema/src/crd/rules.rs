@@ -84,10 +84,10 @@ fn keywords(schema: &Value, path: &FieldPath, context: &Context, errors: &mut Fi
     if !kind.is_empty() && !TYPES.contains(&kind) {
         errors.push(FieldError::not_supported(&path.child("type"), kind, &TYPES));
     }
-    if schema.get("default").is_some_and(|d| !d.is_null()) {
-        if let Some(reason) = &context.no_defaults {
-            errors.push(FieldError::forbidden(&path.child("default"), &format!("must not be set {reason}")));
-        }
+    if schema.get("default").is_some_and(|d| !d.is_null())
+        && let Some(reason) = &context.no_defaults
+    {
+        errors.push(FieldError::forbidden(&path.child("default"), &format!("must not be set {reason}")));
     }
     let mut forbid = |keyword: &str, detail: &str| errors.push(FieldError::forbidden(&path.child(keyword), detail));
     for keyword in ["id", "additionalItems", "patternProperties", "definitions"] {

@@ -50,10 +50,10 @@ pub(crate) fn validate(view: &View<'_>) -> FieldErrors {
             surface::selectable(fields, schema, &at.child("selectableFields"), &mut errors);
         }
     }
-    if let (Some(fields), Some(first)) = (view.top.selectable, view.versions.first()) {
-        if let Some(schema) = first.whole.open_api() {
-            surface::selectable(fields, schema, &path.child("selectableFields"), &mut errors);
-        }
+    if let (Some(fields), Some(first)) = (view.top.selectable, view.versions.first())
+        && let Some(schema) = first.whole.open_api()
+    {
+        surface::selectable(fields, schema, &path.child("selectableFields"), &mut errors);
     }
     if view.preserve_unknown {
         let strategy = view.conversion.map(|c| super::text(c, "strategy")).unwrap_or_default();

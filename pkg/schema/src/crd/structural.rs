@@ -158,11 +158,11 @@ fn rules(
         nested(not, false, &path.child("not"), errors, depth + 1);
     }
     let pattern = text(schema, "pattern");
-    if !pattern.is_empty() {
-        if let Err(error) = Pattern::compile(pattern) {
-            let detail = format!("must be a valid regular expression, but isn't: {error}");
-            errors.push(FieldError::invalid(&path.child("pattern"), pattern, &detail));
-        }
+    if !pattern.is_empty()
+        && let Err(error) = Pattern::compile(pattern)
+    {
+        let detail = format!("must be a valid regular expression, but isn't: {error}");
+        errors.push(FieldError::invalid(&path.child("pattern"), pattern, &detail));
     }
 }
 

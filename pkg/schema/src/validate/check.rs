@@ -4,10 +4,11 @@
 
 use kcp_apimachinery::field::go_quote;
 use kcp_apimachinery::{FieldError, FieldErrorKind, FieldErrors, FieldPath};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
-use super::golang::{display, equal, float};
+use super::golang::{display, equal};
+use super::numeric::is_integer;
 use super::rules::Rules;
 use crate::node::{Additional, ListType, MAX_DEPTH, NodeRef, ValueKind};
 
@@ -15,7 +16,7 @@ use crate::node::{Additional, ListType, MAX_DEPTH, NodeRef, ValueKind};
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     errors: Vec<FieldError>,
-    matches: usize,
+    pub(crate) matches: usize,
 }
 
 impl Outcome {
@@ -23,28 +24,28 @@ impl Outcome {
         self.errors
     }
 
-    fn add(&mut self, error: FieldError) {
+    pub(crate) fn add(&mut self, error: FieldError) {
         // Branches of junctors may find the same twice.
         if !self.errors.iter().any(|known| known.path == error.path && known.message == error.message) {
             self.errors.push(error);
         }
     }
 
-    fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.matches += other.matches;
         for error in other.errors {
             self.add(error);
         }
     }
 
-    fn valid(&self) -> bool {
+    pub(crate) fn valid(&self) -> bool {
         self.errors.is_empty()
     }
 }
 
 pub(crate) struct Checker<'p> {
     at: &'p FieldPath,
-    path: String,
+    pub(crate) path: String,
 }
 
 impl<'p> Checker<'p> {
@@ -64,16 +65,16 @@ impl<'p> Checker<'p> {
         FieldPath::new(path)
     }
 
-    fn invalid(&self, value: &Value, detail: &str) -> FieldError {
+    pub(crate) fn invalid(&self, value: &Value, detail: &str) -> FieldError {
         self.finding(FieldErrorKind::Invalid, &display(value), &format!("{} in body {detail}", self.path))
     }
 
-    fn finding(&self, kind: FieldErrorKind, shown: &str, detail: &str) -> FieldError {
+    pub(crate) fn finding(&self, kind: FieldErrorKind, shown: &str, detail: &str) -> FieldError {
         FieldError::plain(kind, &self.location(None), &format!("Invalid value: {shown}"), detail)
     }
 
     /// A finding that carries its place in the text only.
-    fn loose(&self, detail: &str) -> FieldError {
+    pub(crate) fn loose(&self, detail: &str) -> FieldError {
         FieldError::plain(FieldErrorKind::Invalid, self.at, "Invalid value: \"\"", detail)
     }
 
@@ -97,7 +98,14 @@ impl<'p> Checker<'p> {
         }
     }
 
-    fn unratcheted(&mut self, node: NodeRef<'_>, value: &Value, old: Option<&Value>, depth: usize) -> Outcome {
+    /// Validates `value` whatever it replaces.
+    pub(crate) fn unratcheted(
+        &mut self,
+        node: NodeRef<'_>,
+        value: &Value,
+        old: Option<&Value>,
+        depth: usize,
+    ) -> Outcome {
         let mut outcome = Outcome::default();
         if depth > MAX_DEPTH {
             outcome.add(self.loose("the value is nested too deeply"));
@@ -234,113 +242,6 @@ impl<'p> Checker<'p> {
         Some(self.invalid(&shown(), &format!("should match '{}'", pattern.source())))
     }
 
-    fn number(&self, node: NodeRef<'_>, rules: Option<&Rules>, number: &Number, value: &Value, outcome: &mut Outcome) {
-        if let Some(error) = self.range("Checked value", node, number) {
-            outcome.add(error);
-        }
-        let Some(rules) = rules else { return };
-        // Integers are compared as integers, as far as the bounds themselves are whole numbers of the type.
-        let integer = number.as_i64();
-        let as_float = number.as_f64().unwrap_or(f64::NAN);
-        if let Some(factor) = rules.multiple_of {
-            self.multiple(node, integer, as_float, factor, value, outcome);
-        }
-        if let Some(bound) = rules.maximum {
-            let native = self.bound_range("Maximum boundary value", node, bound.value, outcome);
-            let broken = match integer.filter(|_| native) {
-                Some(i) if bound.exclusive => i >= bound.value as i64,
-                Some(i) => i > bound.value as i64,
-                None if bound.exclusive => as_float >= bound.value,
-                None => as_float > bound.value,
-            };
-            if broken {
-                let words = if bound.exclusive { "less than" } else { "less than or equal to" };
-                outcome.add(self.invalid(value, &format!("should be {words} {}", limit(bound.value, integer, native))));
-            }
-        }
-        if let Some(bound) = rules.minimum {
-            let native = self.bound_range("Minimum boundary value", node, bound.value, outcome);
-            let broken = match integer.filter(|_| native) {
-                Some(i) if bound.exclusive => i <= bound.value as i64,
-                Some(i) => i < bound.value as i64,
-                None if bound.exclusive => as_float <= bound.value,
-                None => as_float < bound.value,
-            };
-            if broken {
-                let words = if bound.exclusive { "greater than" } else { "greater than or equal to" };
-                outcome.add(self.invalid(value, &format!("should be {words} {}", limit(bound.value, integer, native))));
-            }
-        }
-    }
-
-    fn multiple(
-        &self,
-        node: NodeRef<'_>,
-        integer: Option<i64>,
-        as_float: f64,
-        factor: f64,
-        value: &Value,
-        outcome: &mut Outcome,
-    ) {
-        let native = self.bound_range("MultipleOf value", node, factor, outcome);
-        let (positive, multiple, shown) = match integer.filter(|_| native) {
-            Some(i) => {
-                // The factor of an integer is cut to an integer, and 0 is none.
-                let factor = factor as i64;
-                (factor > 0, factor > 0 && i % factor == 0, factor.to_string())
-            }
-            None => {
-                let quotient = if factor < 1.0 { 1.0 / factor * as_float } else { as_float / factor };
-                (factor > 0.0, whole(quotient), float(factor))
-            }
-        };
-        if !positive {
-            let detail = format!("factor MultipleOf declared for {} must be positive: {shown}", self.path);
-            outcome.add(self.finding(FieldErrorKind::Invalid, &shown, &detail));
-        } else if !multiple {
-            outcome.add(self.invalid(value, &format!("should be a multiple of {shown}")));
-        }
-    }
-
-    /// Whether a bound is a number of the node's type; says so when it is not.
-    fn bound_range(&self, what: &str, node: NodeRef<'_>, bound: f64, outcome: &mut Outcome) -> bool {
-        let number = if whole(bound) && bound.abs() < 9.2e18 {
-            Some(Number::from(bound as i64))
-        } else {
-            Number::from_f64(bound)
-        };
-        match number.and_then(|number| self.range(what, node, &number)) {
-            Some(error) => {
-                outcome.add(error);
-                false
-            }
-            None => true,
-        }
-    }
-
-    /// Whether a number fits the node's type and format.
-    fn range(&self, what: &str, node: NodeRef<'_>, number: &Number) -> Option<FieldError> {
-        let format = node.format();
-        let integer = match number.as_i64() {
-            Some(integer) => Some(integer),
-            None => number.as_f64().filter(|f| whole(*f) && f.abs() < 1e17).map(|f| f as i64),
-        };
-        let fits = match (node.value_kind(), format) {
-            (ValueKind::Integer, "int32") => integer.is_some_and(|i| i32::try_from(i).is_ok()),
-            (ValueKind::Integer, "uint32") => integer.is_some_and(|i| u32::try_from(i).is_ok()),
-            (ValueKind::Integer, "uint64") => number.as_u64().is_some() || integer.is_some_and(|i| i >= 0),
-            (ValueKind::Integer, _) => integer.is_some(),
-            (_, "float" | "float32") => number.as_f64().is_some_and(|f| f.abs() <= f64::from(f32::MAX)),
-            _ => true,
-        };
-        if fits {
-            return None;
-        }
-        let kind = node.type_name();
-        let form = if format.is_empty() { "(default format)".to_owned() } else { format!("with format {format}") };
-        Some(self.loose(&format!("{what} must be of type {kind} {form} in {}", self.path)))
-    }
-
     fn list(
         &mut self,
         node: NodeRef<'_>,
@@ -430,80 +331,6 @@ impl<'p> Checker<'p> {
             }
         }
     }
-
-    fn junctors(
-        &mut self,
-        node: NodeRef<'_>,
-        rules: &Rules,
-        value: &Value,
-        old: Option<&Value>,
-        depth: usize,
-        outcome: &mut Outcome,
-    ) {
-        if !rules.any_of.is_empty() {
-            let mut best: Option<Outcome> = None;
-            let mut success = false;
-            for branch in &rules.any_of {
-                let result = self.unratcheted(node.at(*branch), value, old, depth + 1);
-                if result.valid() {
-                    outcome.merge(result);
-                    success = true;
-                    break;
-                }
-                if best.as_ref().is_none_or(|best| result.matches > best.matches) {
-                    best = Some(result);
-                }
-            }
-            if !success {
-                let detail = format!("{} must validate at least one schema (anyOf)", go_quote(&self.path));
-                outcome.add(self.loose(&detail));
-                outcome.merge(best.unwrap_or_default());
-            }
-        }
-        if !rules.one_of.is_empty() {
-            let mut best: Option<Outcome> = None;
-            let mut first: Option<Outcome> = None;
-            let mut valid = 0;
-            for branch in &rules.one_of {
-                let result = self.unratcheted(node.at(*branch), value, old, depth + 1);
-                if result.valid() {
-                    valid += 1;
-                    best = None;
-                    first.get_or_insert(result);
-                } else if valid == 0 && best.as_ref().is_none_or(|best| result.matches > best.matches) {
-                    best = Some(result);
-                }
-            }
-            if valid == 1 {
-                outcome.merge(first.unwrap_or_default());
-            } else {
-                let found = if valid == 0 { "none valid".to_owned() } else { format!("{valid} valid alternatives") };
-                let path = go_quote(&self.path);
-                outcome
-                    .add(self.loose(&format!("{path} must validate one and only one schema (oneOf). Found {found}")));
-                outcome.merge(best.unwrap_or_default());
-            }
-        }
-        if !rules.all_of.is_empty() {
-            let mut valid = 0;
-            for branch in &rules.all_of {
-                let result = self.unratcheted(node.at(*branch), value, old, depth + 1);
-                valid += usize::from(result.valid());
-                outcome.merge(result);
-            }
-            if valid != rules.all_of.len() {
-                let none = if valid == 0 { ". None validated" } else { "" };
-                let detail = format!("{} must validate all the schemas (allOf){none}", go_quote(&self.path));
-                outcome.add(self.loose(&detail));
-            }
-        }
-        if let Some(not) = rules.not {
-            if self.unratcheted(node.at(not), value, old, depth + 1).valid() {
-                let detail = format!("{} must not validate the schema (not)", go_quote(&self.path));
-                outcome.add(self.loose(&detail));
-            }
-        }
-    }
 }
 
 /// The value that item `index` replaces, if the list's type lets it be known.
@@ -529,20 +356,4 @@ fn type_of(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
-}
-
-fn whole(value: f64) -> bool {
-    value.is_finite() && (value.fract() == 0.0 || (value - value.round()).abs() < value.abs() * 1e-9)
-}
-
-/// Whether a number is an integer; `5.0` is one (SC-12).
-fn is_integer(number: &Number) -> bool {
-    number.is_i64()
-        || number.is_u64()
-        || number.as_f64().is_some_and(|f| whole(f) && f.abs() <= 9_007_199_254_740_991.0)
-}
-
-/// A bound as the text shows it: an integer when it is compared as one.
-fn limit(bound: f64, integer: Option<i64>, native: bool) -> String {
-    if integer.is_some() && native { (bound as i64).to_string() } else { float(bound) }
 }

@@ -225,7 +225,7 @@ fn isbn10(text: &str) -> bool {
         };
         sum += value * position;
     }
-    sum % 11 == 0
+    sum.is_multiple_of(11)
 }
 
 fn isbn13(text: &str) -> bool {
@@ -234,7 +234,7 @@ fn isbn13(text: &str) -> bool {
         return false;
     }
     let sum: u32 = digits.iter().enumerate().map(|(i, b)| u32::from(b - b'0') * if i % 2 == 0 { 1 } else { 3 }).sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 fn credit_card(text: &str) -> bool {
@@ -252,7 +252,7 @@ fn credit_card(text: &str) -> bool {
             if i % 2 == 0 { digit } else { doubled / 10 + doubled % 10 }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 fn date(text: &str) -> bool {

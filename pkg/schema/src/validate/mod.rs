@@ -11,7 +11,9 @@ pub(crate) mod check;
 pub(crate) mod embedded;
 pub(crate) mod formats;
 pub(crate) mod golang;
+mod junctors;
 pub(crate) mod lists;
+mod numeric;
 pub(crate) mod pattern;
 pub(crate) mod rules;
 
