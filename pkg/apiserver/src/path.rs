@@ -124,9 +124,9 @@ pub fn parse(path: &str) -> Result<Parsed<'_>, PathError> {
             all
         }))
     } else {
-        // `below` lies inside `path`, one byte after a slash.
-        let start = below.as_ptr() as usize - path.as_ptr() as usize;
-        path.get(start.saturating_sub(1)..start + below.len()).map_or(Cow::Borrowed("/"), Cow::Borrowed)
+        // `below` is the end of `rest`, which starts after the first slash of `path`: take it with its slash.
+        let slash = rest.len() - below.len();
+        Cow::Borrowed(path.get(slash..=rest.len()).unwrap_or("/"))
     };
     Ok(Parsed { cluster, target: Target::Path(target) })
 }
@@ -160,16 +160,13 @@ fn segment(raw: &str) -> Result<Cow<'_, str>, PathError> {
 
 /// Reads a resource's path, or says that this is none. Takes the segments it keeps.
 fn resource<'a>(parts: &mut [Cow<'a, str>]) -> Option<ResourcePath<'a>> {
-    let mut take = parts.iter_mut().map(std::mem::take);
-    let count = take.len();
-    // Look before taking: a non-resource path needs its segments afterwards.
-    drop(take);
+    let count = parts.len();
     let grouped = match parts.first().map(|s| s.as_ref()) {
         Some("api") if count >= 3 => false,
         Some("apis") if count >= 4 => true,
         _ => return None,
     };
-    take = parts.iter_mut().map(std::mem::take);
+    let mut take = parts.iter_mut().map(std::mem::take);
     take.next();
     let mut out = ResourcePath::default();
     if grouped {

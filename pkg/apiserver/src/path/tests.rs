@@ -70,7 +70,10 @@ fn paths_mean_one_thing() {
         ("/clusters/system:admin/version", "[system:admin] /version"),
         ("/clusters/root/clusters/root", "[root] /clusters/root"),
         ("/clusters/root/api/v1/namespaces/a/secrets/b", "[root] |v1|a|secrets|b|"),
-        ("/apis/rbac.authorization.k8s.io/v1/clusterroles/system:admin", "rbac.authorization.k8s.io|v1||clusterroles|system:admin|"),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:admin",
+            "rbac.authorization.k8s.io|v1||clusterroles|system:admin|",
+        ),
         ("/apis/rbac.authorization.k8s.io/v1/clusterroles/a%20b", "rbac.authorization.k8s.io|v1||clusterroles|a b|"),
     ] {
         assert_eq!(show(path), want, "{path}");

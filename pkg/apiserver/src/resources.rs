@@ -1,0 +1,457 @@
+//! The verbs over HTTP: what a request's parts mean to the registry, and what its answer looks like on the wire.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use kcp_apimachinery::{Status, StatusDetails, selectors::FieldSelector, time::Timestamp};
+use kcp_registry::{Body, Deleted, List, PatchKind, ResourceInfo, Scope, Written};
+
+use crate::{
+    body::{Body as ReplyBody, BodyError, RequestBody},
+    gate::Request,
+    gzip::{self, GzipStream},
+    negotiate::{self, Accepted, BodyEncoding, Encoding, Endpoint, Form, MetaVersion},
+    path::ResourcePath,
+    respond::{self, Reply},
+    seams::Cluster,
+    server::ApiServer,
+    table::{self, Include, Tables},
+    watch::WatchBody,
+    yaml,
+};
+
+/// Lists are sent in pieces of about this size.
+const CHUNK: usize = 64 * 1024;
+
+/// A type that the request's logical cluster serves at the request's path.
+pub(crate) struct Served {
+    pub(crate) info: Arc<ResourceInfo>,
+}
+
+impl ApiServer {
+    /// The type behind a path; `None` for the plain 404 of paths that nobody knows.
+    ///
+    /// # Errors
+    /// 404 or 405 as Kubernetes' routers answer, for a type that is there but not like this.
+    pub(crate) fn find_type(
+        &self,
+        request: &Request<'_>,
+        path: &ResourcePath<'_>,
+        verb: &str,
+    ) -> Result<Option<Served>, Status> {
+        let info = match &request.cluster {
+            Cluster::One(cluster) => {
+                let table = self.registry.types(&cluster.name);
+                match table.lookup(&path.group, &path.version, &path.resource) {
+                    Some(info) => info,
+                    None => {
+                        // Kubernetes' router knows the versions of built-in groups, and nothing of others (D-17, V-07).
+                        let known =
+                            path.group.is_empty() || table.iter().any(|i| !i.custom && i.gvk.group == path.group);
+                        return if known { Err(respond::unknown_resource()) } else { Ok(None) };
+                    }
+                }
+            }
+            Cluster::All => {
+                let metadata_only = matches!(
+                    negotiate::negotiate(request.accept(), Endpoint::Watch).map(|a| a.form),
+                    Ok(Form::Partial(_) | Form::PartialList(_))
+                );
+                match self.registry.wildcard_type(&path.group, &path.version, &path.resource, metadata_only)? {
+                    Some(info) => info,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let missing = |info: &ResourceInfo| if info.custom { Ok(None) } else { Err(respond::unknown_resource()) };
+        if path.excess {
+            return missing(&info);
+        }
+        // The scope of the type decides, whatever the path says (CVE-2019-11247).
+        if path.through_namespace() && !info.namespaced {
+            return missing(&info);
+        }
+        let across = info.namespaced && path.namespace.is_empty();
+        if across && !matches!(verb, "list" | "watch") {
+            return if info.custom || !path.name.is_empty() {
+                missing(&info)
+            } else {
+                Err(respond::method_not_allowed())
+            };
+        }
+        if across && !path.name.is_empty() && !path.legacy_watch {
+            return missing(&info);
+        }
+        if !path.subresource.is_empty() {
+            let Some(sub) = info.subresource(&path.subresource) else {
+                return if info.custom {
+                    Err(Status::not_found(&info.group_resource(), &path.name))
+                } else {
+                    Err(respond::unknown_resource())
+                };
+            };
+            return if sub.verbs.iter().any(|v| v == verb) {
+                Ok(Some(Served { info }))
+            } else {
+                Err(no_verb(&info, verb))
+            };
+        }
+        let named = !path.name.is_empty();
+        let fits = match verb {
+            "create" => !named,
+            "update" | "patch" => named,
+            _ => true,
+        };
+        if !fits || !info.offers(verb) { Err(no_verb(&info, verb)) } else { Ok(Some(Served { info })) }
+    }
+
+    /// Answers every verb but watch.
+    pub(crate) async fn resource(
+        &self,
+        request: &Request<'_>,
+        path: &ResourcePath<'_>,
+        verb: &'static str,
+        served: Served,
+        body: RequestBody,
+    ) -> Result<Reply, Status> {
+        let info = served.info;
+        let endpoint = if info.is_stored() { Endpoint::Resource { custom: info.custom } } else { Endpoint::Virtual };
+        let accepted = negotiate::negotiate(request.accept(), endpoint)?;
+        // A body in a type that nobody reads is refused before anything else is looked at (N-02).
+        let coding = match verb {
+            "create" | "update" => {
+                Some(BodyCoding::Object(negotiate::body_encoding(request.header(header::CONTENT_TYPE))?))
+            }
+            "patch" => Some(BodyCoding::Patch(patch_kind(&info, request.header(header::CONTENT_TYPE))?)),
+            _ => None,
+        };
+        if let Some(text) = &info.deprecated_warning {
+            request.warnings.add(text.as_str());
+        }
+        let mut ask = self.ask(request, path, &info);
+        ask.metadata_only = matches!(accepted.form, Form::Partial(_) | Form::PartialList(_));
+        let out = Out { request, info: &info, accepted };
+        match verb {
+            "get" => {
+                let object = self.registry.get(&ask, request.query.get("resourceVersion").unwrap_or_default()).await?;
+                out.object(StatusCode::OK, object)
+            }
+            "list" => {
+                let include = out.list_form()?;
+                let list = self.registry.list(&ask, &request.query.list_options()?).await?;
+                out.list(list, include)
+            }
+            "delete" => {
+                let options = request.query.delete_options(&delete_body(request, body).await?)?;
+                match self.registry.delete(&ask, &options).await? {
+                    Deleted::Object(object) => out.object(StatusCode::OK, object),
+                    Deleted::Status(status) => Ok(out.status(&status)),
+                }
+            }
+            "deletecollection" => {
+                let include = out.list_form()?;
+                let options = request.query.delete_options(&delete_body(request, body).await?)?;
+                let list = self.registry.delete_collection(&ask, &options, &request.query.list_options()?).await?;
+                out.list(list, include)
+            }
+            _ => {
+                let Some(coding) = coding else { return Err(respond::method_not_allowed()) };
+                let bytes = body.read(request.headers).await?;
+                let options = request.query.write_options(request.header(header::USER_AGENT));
+                let written = match coding {
+                    BodyCoding::Object(encoding) => {
+                        let body = decode(bytes, encoding)?;
+                        if verb == "create" {
+                            self.registry.create(&ask, &body, &options).await?
+                        } else {
+                            self.registry.update(&ask, &body, &options).await?
+                        }
+                    }
+                    BodyCoding::Patch(kind) => {
+                        let encoding = if kind == PatchKind::Apply { BodyEncoding::Yaml } else { BodyEncoding::Json };
+                        self.registry.patch(&ask, kind, &decode(bytes, encoding)?, &options).await?
+                    }
+                };
+                let Written { object, created } = written;
+                out.object(if created { StatusCode::CREATED } else { StatusCode::OK }, object)
+            }
+        }
+    }
+
+    /// Answers a watch (W-01). The stream is polled by the connection; it owns no task.
+    pub(crate) async fn watch(
+        &self,
+        request: &Request<'_>,
+        path: &ResourcePath<'_>,
+        served: Served,
+    ) -> Result<Reply, Status> {
+        let info = served.info;
+        let accepted = negotiate::negotiate(request.accept(), Endpoint::Watch)?;
+        let include = Include::parse(request.query.get("includeObject"));
+        let tables = match accepted.form {
+            Form::Table(version) => Some(Tables::new(Arc::clone(&info), version, include?)),
+            _ => None,
+        };
+        let partial = match accepted.form {
+            Form::Partial(version) | Form::PartialList(version) => Some(version),
+            _ => None,
+        };
+        let options = request.query.list_options()?;
+        let seconds = request.query.number("timeoutSeconds")?.filter(|s| *s > 0);
+        let mut ask = self.ask(request, path, &info);
+        ask.metadata_only = partial.is_some();
+        if !ask.name.is_empty() {
+            contradiction(&options.field_selector, &ask.name)?;
+        }
+        if let Some(text) = &info.deprecated_warning {
+            request.warnings.add(text.as_str());
+        }
+        let stream = self.registry.watch(&ask, &options).await?;
+        let body = WatchBody::new(self, stream, seconds, tables, partial);
+        let mut reply = http::Response::new(ReplyBody::stream(body));
+        reply.headers_mut().insert(header::CONTENT_TYPE, respond::JSON);
+        Ok(reply)
+    }
+
+    /// The registry's view of a request.
+    fn ask(&self, request: &Request<'_>, path: &ResourcePath<'_>, info: &Arc<ResourceInfo>) -> kcp_registry::Request {
+        kcp_registry::Request {
+            scope: match &request.cluster {
+                Cluster::One(cluster) => Scope::Cluster(cluster.name.clone()),
+                Cluster::All => Scope::Wildcard,
+            },
+            info: Arc::clone(info),
+            // `namespaces` are cluster-scoped; the path parser repeats their name as the namespace for authorisation.
+            namespace: if info.namespaced { path.namespace.as_ref().to_owned() } else { String::new() },
+            name: path.name.as_ref().to_owned(),
+            subresource: path.subresource.as_ref().to_owned(),
+            user: Arc::clone(&request.user),
+            metadata_only: false,
+            warnings: request.warnings.clone(),
+        }
+    }
+}
+
+enum BodyCoding {
+    Object(BodyEncoding),
+    Patch(PatchKind),
+}
+
+/// The refusal of a verb: custom resources name it, built-in ones do not (E-09).
+fn no_verb(info: &ResourceInfo, verb: &str) -> Status {
+    if info.custom { Status::method_not_allowed(&info.group_resource(), verb) } else { respond::method_not_allowed() }
+}
+
+/// What kind of patch a Content-Type means (A-01). Whether a strategic one suits the type is the registry's to say.
+fn patch_kind(info: &ResourceInfo, content_type: Option<&str>) -> Result<PatchKind, Status> {
+    match negotiate::media_type(content_type.unwrap_or_default()) {
+        "application/json-patch+json" => Ok(PatchKind::Json),
+        "application/merge-patch+json" => Ok(PatchKind::Merge),
+        "application/strategic-merge-patch+json" => Ok(PatchKind::Strategic),
+        "application/apply-patch+yaml" => Ok(PatchKind::Apply),
+        _ if info.custom => Err(Status::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        )),
+        _ => Err(Status::unsupported_media_type("415: Unsupported Media Type").with_details(StatusDetails::default())),
+    }
+}
+
+/// A body as JSON.
+fn decode(bytes: Bytes, encoding: BodyEncoding) -> Result<Body, Status> {
+    match encoding {
+        BodyEncoding::Json => Ok(Body::json(bytes)),
+        // JSON is YAML; most apply bodies are JSON, and the registry's own parser reads it with better texts.
+        BodyEncoding::Yaml if bytes.first() == Some(&b'{') => Ok(Body::json(bytes)),
+        BodyEncoding::Yaml => yaml::to_body(&bytes),
+    }
+}
+
+async fn delete_body(request: &Request<'_>, body: RequestBody) -> Result<Bytes, Status> {
+    let bytes = body.read(request.headers).await?;
+    if bytes.is_empty() {
+        return Ok(bytes);
+    }
+    let encoding = negotiate::body_encoding(request.header(header::CONTENT_TYPE))?;
+    Ok(decode(bytes, encoding)?.json)
+}
+
+/// A name in the path and another in the selector contradict each other (S-08).
+fn contradiction(field_selector: &str, name: &str) -> Result<(), Status> {
+    if field_selector.is_empty() {
+        return Ok(());
+    }
+    let selector = FieldSelector::parse(field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
+    match selector.exact("metadata.name") {
+        Some(other) if other != name => {
+            Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How an answer is written.
+struct Out<'a> {
+    request: &'a Request<'a>,
+    info: &'a Arc<ResourceInfo>,
+    accepted: Accepted,
+}
+
+/// The form of a list.
+enum ListForm {
+    Objects,
+    Table(Tables),
+    Partial(MetaVersion),
+}
+
+impl Out<'_> {
+    /// An object in the form that was asked for.
+    fn object(&self, code: StatusCode, object: Bytes) -> Result<Reply, Status> {
+        let style = self.request.style(self.accepted.encoding);
+        let bytes = match self.accepted.form {
+            Form::Object | Form::AggregatedDiscovery => object,
+            Form::Table(version) => {
+                let include = Include::parse(self.request.query.get("includeObject"))?;
+                Tables::new(Arc::clone(self.info), version, include).single(&object, Timestamp::now(), true)?
+            }
+            Form::Partial(version) => {
+                let mut out = Vec::with_capacity(object.len() + 64);
+                table::write_partial(&mut out, &object, version);
+                out.into()
+            }
+            Form::PartialList(_) => return Err(table::wrong_form("PartialObjectMetadataList", self.info, false)),
+        };
+        respond::json(code, bytes, style)
+    }
+
+    /// A Status, which is never transformed (P-10).
+    fn status(&self, status: &Status) -> Reply {
+        respond::status(status, self.request.style(self.accepted.encoding))
+    }
+
+    /// The form of a list, checked before the list is made.
+    fn list_form(&self) -> Result<ListForm, Status> {
+        match self.accepted.form {
+            Form::Object | Form::AggregatedDiscovery => Ok(ListForm::Objects),
+            Form::Table(version) => {
+                let include = Include::parse(self.request.query.get("includeObject"))?;
+                Ok(ListForm::Table(Tables::new(Arc::clone(self.info), version, include)))
+            }
+            Form::PartialList(version) => Ok(ListForm::Partial(version)),
+            Form::Partial(_) => Err(table::wrong_form("PartialObjectMetadata", self.info, true)),
+        }
+    }
+
+    /// A list, streamed (FC-06): a short one is sent whole, a long one piece by piece from the snapshot.
+    fn list(&self, list: List, form: ListForm) -> Result<Reply, Status> {
+        let style = self.request.style(self.accepted.encoding);
+        let mut chunks: Box<dyn Iterator<Item = Result<Bytes, Status>> + Send> = match form {
+            ListForm::Objects => Box::new(list.into_chunks(CHUNK)),
+            ListForm::Table(tables) => Box::new(Rows::new(list, RowForm::Table(tables))),
+            ListForm::Partial(version) => Box::new(Rows::new(list, RowForm::Partial(version))),
+        };
+        let first = chunks.next().transpose()?.unwrap_or_default();
+        let Some(second) = chunks.next().transpose()? else {
+            return respond::json(StatusCode::OK, first, style);
+        };
+        if style.pretty || style.encoding == Encoding::Yaml {
+            // A person asked: put it together and write it nicely.
+            let mut whole = [first, second].concat();
+            for chunk in chunks {
+                whole.extend_from_slice(&chunk?);
+            }
+            return respond::json(StatusCode::OK, whole.into(), style);
+        }
+        let stream = futures_util::stream::iter(
+            [Ok(first), Ok(second)].into_iter().chain(chunks).map(|chunk| chunk.map_err(|s| BodyError(s.message))),
+        );
+        let mut reply = if style.gzip {
+            let mut reply = http::Response::new(ReplyBody::stream(GzipStream::new(Box::pin(stream))));
+            respond::mark_gzip(reply.headers_mut());
+            reply
+        } else {
+            http::Response::new(ReplyBody::stream(stream))
+        };
+        reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(reply)
+    }
+}
+
+const _: () = assert!(2 * CHUNK >= gzip::MIN_LENGTH, "what is streamed is long enough to be compressed");
+
+enum RowForm {
+    Table(Tables),
+    Partial(MetaVersion),
+}
+
+/// Writes a list in another form, piece by piece.
+struct Rows {
+    list: List,
+    form: RowForm,
+    now: Timestamp,
+    at: At,
+}
+
+#[derive(PartialEq, Eq)]
+enum At {
+    Start,
+    Items,
+    Done,
+}
+
+impl Rows {
+    fn new(list: List, form: RowForm) -> Self {
+        Self { list, form, now: Timestamp::now(), at: At::Start }
+    }
+
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
+        let mut comma = self.at == At::Items;
+        if self.at == At::Start {
+            match &self.form {
+                RowForm::Table(tables) => tables.write_head(out, &self.list.meta, true),
+                RowForm::Partial(version) => {
+                    out.extend_from_slice(br#"{"kind":"PartialObjectMetadataList","apiVersion":""#);
+                    out.extend_from_slice(version.api_version().as_bytes());
+                    out.extend_from_slice(br#"","metadata":"#);
+                    table::write_list_meta(out, &self.list.meta);
+                    out.extend_from_slice(br#","items":["#);
+                }
+            }
+            self.at = At::Items;
+        }
+        while out.len() < CHUNK {
+            let Some(item) = self.list.items().next() else {
+                out.extend_from_slice(b"]}\n");
+                self.at = At::Done;
+                break;
+            };
+            if comma {
+                out.push(b',');
+            }
+            comma = true;
+            match &self.form {
+                RowForm::Table(tables) => tables.write_row(out, &item, self.now)?,
+                RowForm::Partial(version) => table::write_partial(out, &item, *version),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Bytes, Status>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at == At::Done {
+            return None;
+        }
+        let mut out = Vec::with_capacity(CHUNK + CHUNK / 4);
+        match self.fill(&mut out) {
+            Ok(()) => Some(Ok(out.into())),
+            Err(status) => {
+                self.at = At::Done;
+                Some(Err(status))
+            }
+        }
+    }
+}

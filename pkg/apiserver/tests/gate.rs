@@ -1,0 +1,181 @@
+//! The gate from outside: order of its steps, who gets what, and the texts, over the in-process entrance.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Fixture, body_json, body_text};
+use http::Method;
+use serde_json::json;
+
+#[tokio::test]
+async fn anonymous_gets_health_and_version_and_the_seeds_refusal() {
+    // design.md section 9, AN-04, the seed's 403
+    let f = Fixture::new();
+    for path in [
+        "/healthz",
+        "/livez",
+        "/readyz",
+        "/readyz/ping",
+        "/version",
+        "/clusters/root:default/version",
+        "/clusters/no:such/healthz",
+    ] {
+        assert_eq!(f.anonymous(Method::GET, path).await.status(), 200, "{path}");
+    }
+    let reply = f.anonymous(Method::GET, "/clusters/root:default/").await;
+    assert_eq!(reply.status(), 403);
+    assert_eq!(
+        body_json(reply).await,
+        json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden",
+            "message": "forbidden: User \"system:anonymous\" cannot get path \"/\": \"root:default\" workspace access not permitted",
+            "details": {}, "code": 403,
+        })
+    );
+    for path in ["/", "/api", "/apis", "/metrics", "/openapi/v2", "/openapi/v3", "/api/v1/namespaces", "/nosuch"] {
+        assert_eq!(f.anonymous(Method::GET, path).await.status(), 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_believed_or_refused() {
+    // AN-02, AN-03, E-08
+    let f = Fixture::new();
+    for (header, code) in [
+        (Some("Bearer admin"), 200),
+        (Some("bearer admin"), 200),
+        (Some("Bearer nonsense"), 401),
+        (Some("Basic abc"), 401),
+        (Some("Bearer "), 403),
+        (None, 403),
+    ] {
+        let reply = f.send(Method::GET, "/clusters/root:default/api", header, &[], "").await;
+        assert_eq!(reply.status(), code, "{header:?}");
+    }
+    let reply = f.send(Method::GET, "/api", Some("Bearer nonsense"), &[], "").await;
+    assert_eq!(body_json(reply).await["message"], "Unauthorized");
+}
+
+#[tokio::test]
+async fn no_workspace_is_told_apart_from_a_closed_one() {
+    let f = Fixture::new();
+    let text = |name: &str| {
+        let path = format!("/clusters/{name}/api/v1/namespaces/default/secrets/s");
+        let f = &f;
+        async move {
+            body_json(f.send(Method::GET, &path, Some("Bearer jane"), &[], "").await).await["message"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        }
+    };
+    let (closed, absent) = (text("root:default").await, text("root:nowhere").await);
+    assert_eq!(closed.replace("root:default", "X"), absent.replace("root:nowhere", "X"));
+    // A prefix of a name is another name.
+    assert!(text("root:defaul").await.contains("\"root:defaul\" workspace access not permitted"));
+    let reply = f.send(Method::GET, "/clusters/root:nowhere/api", Some("Bearer admin"), &[], "").await;
+    assert_eq!(reply.status(), 404);
+}
+
+#[tokio::test]
+async fn paths_without_meaning_are_404_for_everybody() {
+    let f = Fixture::new();
+    for path in [
+        "//api",
+        "/clusters/root::a/api",
+        "/api/v1/namespaces/default/../x/secrets",
+        "/clusters/root:default/api/v1/namespaces/a%2fb/secrets",
+    ] {
+        for token in [None, Some("Bearer admin"), Some("Bearer nonsense")] {
+            let reply = f.send(Method::GET, path, token, &[], "").await;
+            assert_eq!(
+                (reply.status().as_u16(), body_text(reply).await.as_str()),
+                (404, "404 page not found\n"),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_carries_its_headers() {
+    // T-02
+    let f = Fixture::new();
+    for (path, token) in [("/version", None), ("/api", None), ("/api", Some("Bearer admin")), ("//", None)] {
+        let reply = f.send(Method::GET, path, token, &[], "").await;
+        assert!(reply.headers().contains_key("audit-id") && reply.headers().contains_key("cache-control"), "{path}");
+    }
+    let reply = f.send(Method::GET, "/version", None, &[("audit-id", "mine")], "").await;
+    assert_eq!(reply.headers()["audit-id"], "mine");
+}
+
+#[tokio::test]
+async fn impersonation_is_checked_and_takes_effect() {
+    // AN-13
+    let f = Fixture::new();
+    let jane = [("impersonate-user", "jane")];
+    // The administrator may; jane has no access to the workspace.
+    let reply = f.send(Method::GET, "/clusters/root:default/api", Some("Bearer admin"), &jane, "").await;
+    assert_eq!(reply.status(), 403);
+    assert!(
+        body_json(reply).await["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("forbidden: User \"jane\" cannot get path \"/api\"")
+    );
+    // bob may enter but not impersonate.
+    let reply = f.send(Method::GET, "/clusters/root:default/api", Some("Bearer bob"), &jane, "").await;
+    assert!(
+        body_json(reply).await["message"]
+            .as_str()
+            .unwrap()
+            .contains("User \"bob\" cannot impersonate-on:user-info:get path \"/api\"")
+    );
+    let group = [("impersonate-group", "x")];
+    assert_eq!(f.send(Method::GET, "/api", Some("Bearer admin"), &group, "").await.status(), 400);
+}
+
+#[tokio::test]
+async fn every_route_is_closed_to_other_tenants() {
+    // CVE-2026-39429's test: all routes come from the table that dispatches.
+    let f = Fixture::new();
+    let table = f.registry.types(&kcp_logicalcluster::ClusterName::root());
+    for example in kcp_apiserver::routes::enumerate(&table, "default", "canary") {
+        for token in [None, Some("Bearer jane")] {
+            let method: Method = example.method.parse().unwrap();
+            let path = format!("/clusters/root:default{}", example.path);
+            let reply = f.send(method, &path, token, &[], "{}").await;
+            let code = reply.status().as_u16();
+            if example.public {
+                assert_eq!(code, 200, "{example:?}");
+            } else {
+                assert_eq!(code, 403, "{example:?} {token:?}");
+                assert!(!body_text(reply).await.contains("canary-value"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_things_are_404_in_the_right_words() {
+    // V-07, D-17
+    let f = Fixture::new();
+    for (path, json) in [
+        ("/nosuch", false),
+        ("/apis/nowhere.example.net", false),
+        ("/apis/nowhere.example.net/v1", false),
+        ("/apis/nowhere.example.net/v1/things", false),
+        ("/api/v2", true),
+        ("/api/v1/gizmos", true),
+        ("/livez/no-such-check", false),
+        ("/openapi/v3/apis/no/v1", false),
+    ] {
+        let reply = f.admin(Method::GET, path).await;
+        assert_eq!(reply.status(), 404, "{path}");
+        let text = body_text(reply).await;
+        assert_eq!(text == "404 page not found\n", !json, "{path}: {text}");
+    }
+    for method in [Method::POST, Method::PUT, Method::DELETE] {
+        assert_eq!(f.admin(method, "/api").await.status(), 405);
+    }
+}
