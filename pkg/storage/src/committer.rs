@@ -98,7 +98,8 @@ impl Committer {
                 waiting.push((reply, admitted));
             }
             if self.engine.keeps_rows() {
-                rows = group.rows();
+                // Deleting must not need the room that it is to make: restarts will then not remember what was there.
+                rows = group.rows(!room.is_short());
             }
             (std::mem::take(&mut group.commits), group.revision())
         };
@@ -106,13 +107,14 @@ impl Committer {
         let mut touched = None;
         if let (Some(first), Some(last)) = (commits.first(), commits.last()) {
             let span = (first.0, last.0);
-            if let Err(error) = self.write(rows) {
+            let floor = if room.is_short() { span.1 } else { shared.state.read().history.floor() };
+            self.log_rows.push_back(span);
+            if let Err(error) = self.write(rows, floor) {
                 for (reply, _) in waiting {
                     let _gone = reply.send(Err(CommitError::Engine(Arc::clone(&error))));
                 }
                 return Err(error);
             }
-            self.log_rows.push_back(span);
             if let Some(mark) = &self.mark {
                 mark.note(revision);
             }
@@ -145,9 +147,8 @@ impl Committer {
         self.shared.hub.publish(commits.iter().flat_map(|(_, events)| events), revision)
     }
 
-    /// Writes rows durably, and with them the removal of some log rows that are no longer needed.
-    fn write(&mut self, mut rows: Vec<Row>) -> Result<(), Arc<EngineError>> {
-        let floor = self.shared.state.read().history.floor();
+    /// Writes rows durably, and with them the removal of some log rows that say nothing beyond `floor`.
+    fn write(&mut self, mut rows: Vec<Row>, floor: Revision) -> Result<(), Arc<EngineError>> {
         // The newest row stays: it is what says how far the revision got.
         let stale = |rows: &VecDeque<(Revision, Revision)>| rows.len() > 1 && rows[0].1 <= floor;
         let mut removed = 0;
@@ -185,7 +186,7 @@ impl Committer {
         // What is dropped is freed here, outside the lock.
         drop::<Vec<Arc<Event>>>(dropped);
         if committed == 0 && self.log_rows.len() > 1 && self.log_rows[0].1 <= floor {
-            self.write(Vec::new())?;
+            self.write(Vec::new(), floor)?;
         }
         let stale = self.log_rows.len() > 1 && self.log_rows[0].1 <= floor;
         Ok(if more || stale { Some(now) } else { wake_at })
@@ -225,6 +226,11 @@ struct Room {
 
 impl Room {
     const ENDLESS: Self = Self { available: u64::MAX, reserve: 0, slack: 0 };
+
+    /// Whether batches that put are refused, and everything else should be short.
+    fn is_short(&self) -> bool {
+        self.available < self.reserve
+    }
 
     /// A deletion may use most of the reserve; whoever adds may use none of it, or half of it when the engine has room
     /// in its files and should need none.

@@ -113,14 +113,15 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// What is to be written: the last state of every key that changed, and one row of history.
-    pub(crate) fn rows(&self) -> Vec<Row> {
+    /// What is to be written: the last state of every key that changed, and one row of history, with the values that
+    /// were replaced or without.
+    pub(crate) fn rows(&self, with_history: bool) -> Vec<Row> {
         let (Some(first), Some(last)) = (self.commits.first(), self.commits.last()) else { return Vec::new() };
         let events = self.commits.iter().flat_map(|(_, events)| events);
         let mut rows = Vec::with_capacity(self.overlay.len() + 1);
         // Written and deleted again within the group: the row, if there is one, still has to go.
         rows.extend(self.overlay.iter().map(|(key, entry)| row::object(key, entry.as_ref())));
-        rows.push(row::log(first.0, last.0, self.totals, events));
+        rows.push(row::log(first.0, last.0, self.totals, with_history.then_some(events)));
         rows
     }
 }

@@ -47,7 +47,7 @@
 //! |---|---|
 //! | `m/format` | text: `<format> <base> <objects> <digest>`: the format, 1; the revision at which the store began (1, or that of a restore); the totals at that time |
 //! | `o/<key>` | revision (8), place of the revision's digits in the value or 0xffffffff (4), the value |
-//! | `l/<first>` (8, big endian) | last (8), objects (8), digest (8), changes: the commits `first..=last` were one write; the totals after them; their changes in order |
+//! | `l/<first>` (8, big endian) | last (8), objects (8), digest (8), 1 (1), changes: the commits `first..=last` were one write; the totals after them; their changes in order. 0 instead of 1: the changes were left out because the disk was full, history begins after this row |
 //!
 //! A key is `<resource>.<group> NUL <cluster> NUL <namespace> NUL <name> NUL`. A change is: revision (8), 1 if the key
 //! had a value before and 0 if not (1), key (text), and with 1 also the revision of that value (8), the place of its
@@ -55,7 +55,8 @@
 //! `o/<key>` holds; so the log and the objects check each other.
 //!
 //! The newest revision is `last` of the last `l/` row, or `base` when there is none; the last `l/` row is never
-//! removed. The rows' revisions follow each other without gaps. History reaches back to the first row.
+//! removed. The rows' revisions follow each other without gaps. History reaches back to the first row, or to the last
+//! one whose changes were left out.
 //!
 //! The *totals* are the number of objects and the sum, modulo 2⁶⁴, of a hash of each one's key and revision: the state,
 //! from 0, is xor-ed with a word of 64 bits, multiplied by 0x9e3779b97f4a7c15, and its upper half xor-ed to the lower;

@@ -86,14 +86,18 @@ impl Loaded {
             return Err(EngineError::corrupt("row m/format", "it is missing, but there are others"));
         }
         let revision = self.revision();
-        let floor = self.log.first().map_or(revision, |row| row.first.saturating_sub(1));
-        let mut expected = floor;
-        for row in &self.log {
+        let mut expected = self.log.first().map_or(revision, |row| row.first.saturating_sub(1));
+        let mut floor = expected;
+        let mut whole = 0;
+        for (index, row) in self.log.iter().enumerate() {
             if row.first != expected + 1 || row.last < row.first {
                 let reason = format!("the revisions before it end at {expected}");
                 return Err(EngineError::corrupt(format!("row l/{}", row.first), reason));
             }
             expected = row.last;
+            if row.cut {
+                (floor, whole) = (row.last, index + 1);
+            }
         }
         let newest = self.objects.iter().find(|(_, entry)| entry.revision > revision);
         if let Some((key, entry)) = newest {
@@ -102,7 +106,7 @@ impl Loaded {
         }
         let wanted = self.totals();
         let rows = self.log.iter().map(|row| (row.first, row.last)).collect();
-        let log = self.log;
+        let log = self.log.into_iter().skip(whole).collect();
         let mut state = State::new(self.objects, revision, History::new(window, floor));
         if state.totals != wanted {
             let (found, wanted) = (state.totals.objects, wanted.objects);

@@ -22,6 +22,8 @@ pub(crate) const META: &[u8] = b"m/format";
 /// Bytes before the value in an object's row.
 const OBJECT_HEAD: usize = 12;
 const HAS_PREV: u8 = 1;
+const CUT: u8 = 0;
+const WHOLE: u8 = 1;
 
 /// The first row of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +98,8 @@ pub(crate) struct LogRow {
     pub(crate) last: Revision,
     /// What there was after them.
     pub(crate) totals: Totals,
+    /// Whether the changes were left out, to save room: history begins after such a row.
+    pub(crate) cut: bool,
     pub(crate) changes: Vec<Undo>,
 }
 
@@ -103,19 +107,21 @@ pub(crate) fn log_key(first: Revision) -> Vec<u8> {
     [LOG, &first.to_be_bytes()].concat()
 }
 
-/// The row of the commits `first..=last`, after which there is what `totals` says.
+/// The row of the commits `first..=last`, after which there is what `totals` says. Without events it is a cut.
 pub(crate) fn log<'a>(
     first: Revision,
     last: Revision,
     totals: Totals,
-    events: impl Iterator<Item = &'a Arc<Event>> + Clone,
+    events: Option<impl Iterator<Item = &'a Arc<Event>> + Clone>,
 ) -> Row {
     let size = |event: &Arc<Event>| 32 + event.key.as_str().len() + event.prev.as_ref().map_or(0, Bytes::len);
-    let mut out = Vec::with_capacity(24 + events.clone().map(size).sum::<usize>());
+    let changes = events.clone().map_or(0, |events| events.map(size).sum::<usize>());
+    let mut out = Vec::with_capacity(25 + changes);
     out.extend_from_slice(&last.to_le_bytes());
     out.extend_from_slice(&totals.objects.to_le_bytes());
     out.extend_from_slice(&totals.digest.to_le_bytes());
-    for event in events {
+    out.push(if events.is_some() { WHOLE } else { CUT });
+    for event in events.into_iter().flatten() {
         out.extend_from_slice(&event.revision.to_le_bytes());
         out.push(if event.prev.is_some() { HAS_PREV } else { 0 });
         put_bytes(&mut out, event.key.as_str().as_bytes());
@@ -138,6 +144,11 @@ fn read_log_inner(key: &[u8], value: &Bytes) -> Option<LogRow> {
     let mut reader = Reader(value);
     let last = reader.u64()?;
     let totals = Totals { objects: reader.u64()?, digest: reader.u64()? };
+    let cut = match reader.u8()? {
+        WHOLE => false,
+        CUT => true,
+        _ => return None,
+    };
     let mut changes: Vec<Undo> = Vec::new();
     while !reader.0.is_empty() {
         let revision = reader.u64()?;
@@ -162,7 +173,7 @@ fn read_log_inner(key: &[u8], value: &Bytes) -> Option<LogRow> {
         }
         changes.push(Undo { revision, key, prev });
     }
-    Some(LogRow { first, last, totals, changes })
+    Some(LogRow { first, last, totals, cut, changes })
 }
 
 /// A row's key for people.

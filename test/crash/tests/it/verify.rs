@@ -9,7 +9,7 @@ use std::{
 };
 
 use kcp_storage::{Prefix, Store, doctor};
-use kcp_test_crash::{Note, Operation, WRITERS, key, options, prefix, value};
+use kcp_test_crash::{Note, Operation, WRITERS, options, prefix, value};
 
 /// What one writer has, by name: the number of the operation that wrote it.
 type Objects = BTreeMap<String, u64>;
@@ -19,7 +19,7 @@ type Objects = BTreeMap<String, u64>;
 pub(crate) struct Ledger {
     writers: Vec<(Objects, u64)>,
     /// Every acknowledged operation by its revision.
-    revisions: BTreeMap<u64, (u64, u64)>,
+    revisions: BTreeMap<u64, Vec<(u64, u64)>>,
     highest: u64,
     pub(crate) acknowledged: u64,
     pub(crate) slowest_open: Duration,
@@ -75,7 +75,7 @@ impl Ledger {
                     *next += 1;
                     self.acknowledged += 1;
                     // A batch that changed nothing shares the revision of one that did.
-                    self.revisions.insert(revision, (writer, number));
+                    self.revisions.entry(revision).or_default().push((writer, number));
                     self.highest = self.highest.max(revision);
                 }
             }
@@ -126,12 +126,11 @@ impl Ledger {
             for event in events {
                 assert!(event.revision == revision || event.revision == revision + 1, "a hole after {revision}");
                 revision = event.revision;
-                if let Some((writer, number)) = self.revisions.get(&revision) {
-                    let operation = Operation::new(*writer, *number);
-                    let effect = operation.effects.iter().find(|effect| key(*writer, &effect.0).unwrap() == event.key);
-                    let parts = event.key.parts();
-                    assert_eq!(parts.cluster, format!("c{writer}"), "revision {revision} is another's");
-                    if let Some((_, Some(number))) = effect {
+                let parts = event.key.parts();
+                let noted = self.revisions.get(&revision).into_iter().flatten();
+                for (writer, number) in noted.filter(|noted| parts.cluster == format!("c{}", noted.0)) {
+                    let effects = Operation::new(*writer, *number).effects;
+                    if let Some((_, Some(number))) = effects.iter().find(|effect| effect.0 == parts.name) {
                         assert_eq!(event.value, value(*writer, *number, parts.name).render(revision));
                     }
                 }
