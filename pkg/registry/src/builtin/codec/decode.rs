@@ -196,8 +196,8 @@ fn bytes(text: &str) -> Result<String, String> {
         Ok(raw) => Ok(STANDARD.encode(raw)),
         Err(error) => {
             let at = match error {
-                base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-                base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => clean.len(),
+                base64::DecodeError::InvalidByte(at, _) => at,
+                _ => clean.len(),
             };
             Err(format!("illegal base64 data at input byte {at}"))
         }

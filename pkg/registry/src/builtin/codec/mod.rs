@@ -16,7 +16,6 @@ use std::{
 use parking_lot::RwLock;
 use serde_json::{Map, Value};
 
-pub(crate) use time::{canonical_micro, canonical_time};
 
 /// The type of a value.
 #[derive(Debug, Clone)]

@@ -44,7 +44,6 @@ macro_rules! built_in {
         }
         $(built_in!(@ $flag);)*
     };
-    (@ own_decode) => {};
     (@ no_defaults) => {
         fn default(&self, _: &mut serde_json::Value, _: &crate::strategy::StrategyContext<'_>) {}
     };
@@ -64,20 +63,20 @@ macro_rules! built_in {
         }
     };
     (@ label_name) => {
-        fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
-            kcp_apimachinery::validation::name_is_label(name, prefix)
+        fn name_rule(&self) -> kcp_apimachinery::validation::NameFn {
+            kcp_apimachinery::validation::name_is_label
         }
     };
     (@ path_name) => {
-        fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
-            kcp_apimachinery::validation::name_is_path_segment(name, prefix)
+        fn name_rule(&self) -> kcp_apimachinery::validation::NameFn {
+            kcp_apimachinery::validation::name_is_path_segment
         }
     };
 }
 use built_in;
 
 /// A kind without hooks of its own: what it is, is in its flags.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Simple {
     create_on_update: bool,
     conditional: bool,
@@ -116,8 +115,9 @@ fn undecodable(version: &str, kind: &str, text: &str) -> Status {
 }
 
 /// The strategy of a built-in resource; `None` for CustomResourceDefinitions, which are not this module's.
-pub(super) fn strategy(group: &str, resource: &str) -> Option<Arc<dyn Strategy>> {
-    let shown = Simple { shown_when_deleted: true, ..Simple::default() };
+pub(super) fn strategy(group: &str, version: &str, resource: &str) -> Option<Arc<dyn Strategy>> {
+    const PLAIN: Simple = Simple { create_on_update: false, conditional: false, shown_when_deleted: false };
+    const SHOWN: Simple = Simple { shown_when_deleted: true, ..PLAIN };
     Some(match (group, resource) {
         ("apiextensions.k8s.io", _) => return None,
         ("", "namespaces") => Arc::new(namespace::Namespaces),
@@ -143,7 +143,7 @@ pub(super) fn strategy(group: &str, resource: &str) -> Option<Arc<dyn Strategy>>
         ("apps", "daemonsets") => Arc::new(workloads::DaemonSets),
         ("batch", "jobs") => Arc::new(jobs::Jobs),
         ("batch", "cronjobs") => Arc::new(jobs::CronJobs),
-        ("autoscaling", _) => Arc::new(cluster::Autoscalers),
+        ("autoscaling", _) => Arc::new(cluster::Autoscalers { v1: version == "v1" }),
         ("policy", _) => Arc::new(cluster::DisruptionBudgets),
         ("", "services") => Arc::new(service::Services),
         ("networking.k8s.io", "ingresses") => Arc::new(service::Ingresses),
@@ -152,13 +152,13 @@ pub(super) fn strategy(group: &str, resource: &str) -> Option<Arc<dyn Strategy>>
         ("", "persistentvolumeclaims") => Arc::new(cluster::Claims),
         ("storage.k8s.io", "storageclasses") => Arc::new(cluster::StorageClasses),
         ("scheduling.k8s.io", _) => Arc::new(cluster::PriorityClasses),
-        ("", "endpoints") => Arc::new(Simple { create_on_update: true, ..Simple::default() }),
-        ("node.k8s.io", _) => Arc::new(Simple { create_on_update: true, conditional: true, ..Simple::default() }),
+        ("", "endpoints") => Arc::new(Simple { create_on_update: true, ..PLAIN }),
+        ("node.k8s.io", _) => Arc::new(Simple { create_on_update: true, conditional: true, ..PLAIN }),
         ("storage.k8s.io", "csidrivers" | "csinodes" | "volumeattachments") => {
-            Arc::new(Simple { conditional: true, ..shown })
+            Arc::new(Simple { conditional: true, ..SHOWN })
         }
-        ("storage.k8s.io", "volumeattributesclasses") => Arc::new(shown),
-        _ => Arc::new(Simple::default()),
+        ("storage.k8s.io", "volumeattributesclasses") => Arc::new(SHOWN),
+        _ => Arc::new(PLAIN),
     })
 }
 

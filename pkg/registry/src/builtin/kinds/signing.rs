@@ -41,8 +41,8 @@ const USAGES: [&str; 23] = [
 impl Strategy for SigningRequests {
     built_in!(no_defaults);
 
-    fn validate_name(&self, _: &str, _: bool) -> Vec<String> {
-        Vec::new()
+    fn name_rule(&self) -> kcp_apimachinery::validation::NameFn {
+        |_, _| Vec::new()
     }
 
     fn prepare_create(&self, new: &mut Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {

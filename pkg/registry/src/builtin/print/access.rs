@@ -37,7 +37,7 @@ pub(super) fn lease(o: &Value, now: Timestamp) -> Vec<Value> {
 pub(super) fn resource_quota(o: &Value, now: Timestamp) -> Vec<Value> {
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
     let mut hard: Vec<(&String, &Value)> = map(o, "/status/hard").into_iter().flatten().collect();
-    hard.sort();
+    hard.sort_by_key(|(resource, _)| *resource);
     for (resource, amount) in hard {
         let used = o.pointer("/status/used").and_then(|u| u.get(resource)).and_then(Value::as_str).unwrap_or("0");
         let cell = format!("{resource}: {used}/{}", amount.as_str().unwrap_or_default());

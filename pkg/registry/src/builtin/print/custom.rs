@@ -36,14 +36,12 @@ impl CustomColumn {
             .filter_map(|c| {
                 let text = |field: &str| c.get(field).and_then(Value::as_str).unwrap_or_default();
                 let priority = c.get("priority").and_then(Value::as_i64).and_then(|p| i32::try_from(p).ok());
-                Self::compile(
-                    text("name"),
-                    text("type"),
-                    text("format"),
-                    text("description"),
-                    priority.unwrap_or(0),
-                    text("jsonPath"),
-                )
+                let description = match text("description") {
+                    "" => format!("Custom resource definition column (in JSONPath format): {}", text("jsonPath")),
+                    given => given.to_owned(),
+                };
+                let (format, priority) = (text("format"), priority.unwrap_or(0));
+                Self::compile(text("name"), text("type"), format, &description, priority, text("jsonPath"))
             })
             .collect()
     }
@@ -85,7 +83,7 @@ impl CustomColumn {
 }
 
 /// What the column of the age says of itself.
-const AGE: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not \
+pub(crate) const AGE: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not \
     guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is \
     represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
     https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";

@@ -143,7 +143,8 @@ pub fn row(group: &str, version: &str, plural: &str) -> Option<&'static Row> {
         .find(|r| r.plural == plural && r.group == group && r.version == version)
 }
 
-const GROUP_ORDER: [&str; 17] = [
+/// The order of the built-in groups in `/apis` (D-08).
+pub const GROUP_ORDER: [&str; 17] = [
     "",
     "apps",
     "events.k8s.io",
