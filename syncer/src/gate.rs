@@ -3,7 +3,10 @@
 //! Additive increase, multiplicative decrease: each full round of answers without trouble allows one more request at a
 //! time; a 429, a 5xx or a broken connection halves what is allowed. A server whose answers become slow gets no more than it has.
 
-use std::{sync::atomic::{AtomicU64, Ordering}, time::Duration};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use kcp_client::Error;
 use parking_lot::Mutex;
@@ -35,7 +38,12 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new() -> Self {
         let state = State { allowed: FIRST, busy: 0, good: 0, fastest: Duration::MAX };
-        Self { state: Mutex::new(state), freed: Notify::new(), requests: AtomicU64::new(0), troubled: AtomicU64::new(0) }
+        Self {
+            state: Mutex::new(state),
+            freed: Notify::new(),
+            requests: AtomicU64::new(0),
+            troubled: AtomicU64::new(0),
+        }
     }
 
     /// How many requests are allowed at a time now.

@@ -18,7 +18,10 @@ mod sync;
 mod transform;
 mod types;
 
-use std::{sync::{Arc, atomic::Ordering}, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use kcp_apimachinery::{GroupVersionResource, user};
@@ -46,7 +49,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     init_logging(&options.log_level)?;
     let stop = CancellationToken::new();
     let signalled = stop.clone();
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("cannot listen for SIGTERM")?;
     tokio::spawn(async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
@@ -61,7 +65,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 fn init_logging(level: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(level).with_context(|| format!("--log-level {level:?}"))?;
     // A second call in one process keeps the first logger.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .try_init();
     Ok(())
 }
 
@@ -87,7 +95,10 @@ pub async fn run_until(options: Options, stop: CancellationToken) -> anyhow::Res
     let labelled = ReflectorOptions { label_selector: Some(selector.clone()), ..ReflectorOptions::default() };
     let (up_reflector, up_namespaces) = Reflector::new(up.clone(), namespaces.clone(), labelled.clone());
     let (down_reflector, down_namespaces) = Reflector::new(down.clone(), namespaces, labelled.clone());
-    let named = ReflectorOptions { field_selector: Some(format!("metadata.name={}", options.workload_cluster_name)), ..ReflectorOptions::default() };
+    let named = ReflectorOptions {
+        field_selector: Some(format!("metadata.name={}", options.workload_cluster_name)),
+        ..ReflectorOptions::default()
+    };
     let (own_reflector, own) = Reflector::new(up.clone(), WORKLOAD_CLUSTER.gvr(), named);
     let (import_reflector, _imports) = Reflector::new(up.clone(), apiresource::API_RESOURCE_IMPORT.gvr(), labelled);
     let (host, port) = host_and_port(&from.server);
@@ -137,10 +148,20 @@ pub async fn run_until(options: Options, stop: CancellationToken) -> anyhow::Res
 }
 
 /// Follows the physical cluster's APIs: imports them, and syncs what both sides have.
-async fn keep_types(types: &types::Types, options: &Options, changed: &Notify, tell: &Notify, stop: &CancellationToken) {
+async fn keep_types(
+    types: &types::Types,
+    options: &Options,
+    changed: &Notify,
+    tell: &Notify,
+    stop: &CancellationToken,
+) {
     let definitions = GroupVersionResource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
     let (reflector, _) = Reflector::new(types.sync().down.clone(), definitions, ReflectorOptions::default());
-    let follow_definitions = reflector.run(stop, |_| changed.notify_one(), |e| tracing::debug!(error = %e, "watching the physical cluster's CRDs failed"));
+    let follow_definitions = reflector.run(
+        stop,
+        |_| changed.notify_one(),
+        |e| tracing::debug!(error = %e, "watching the physical cluster's CRDs failed"),
+    );
     let work = async {
         while !stop.is_cancelled() {
             let imported = importer::import(types.sync(), types.requested()).await;
@@ -148,7 +169,11 @@ async fn keep_types(types: &types::Types, options: &Options, changed: &Notify, t
             types.note(imported, resolved);
             tell.notify_one();
             // The interval is what the flag promises; changes are heard of by watches.
-            let wait = if types.is_complete() { options.api_import_poll_interval } else { options.api_import_poll_interval.min(Duration::from_secs(10)) };
+            let wait = if types.is_complete() {
+                options.api_import_poll_interval
+            } else {
+                options.api_import_poll_interval.min(Duration::from_secs(10))
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = changed.notified() => {}
@@ -160,7 +185,15 @@ async fn keep_types(types: &types::Types, options: &Options, changed: &Notify, t
 }
 
 /// Sends heartbeats, reports what changes, and keeps the WorkloadCluster from going before its objects have gone.
-async fn keep_registered(sync: &Sync, types: &types::Types, options: &Options, own: &kcp_controller::Cache, changed: &Notify, health: &serve::Health, stop: &CancellationToken) {
+async fn keep_registered(
+    sync: &Sync,
+    types: &types::Types,
+    options: &Options,
+    own: &kcp_controller::Cache,
+    changed: &Notify,
+    health: &serve::Health,
+    stop: &CancellationToken,
+) {
     let mut told: Option<Report> = None;
     let mut next = tokio::time::Instant::now();
     while !stop.is_cancelled() {
@@ -202,7 +235,8 @@ async fn own_cluster(up: &Client) -> Result<String, Error> {
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let gvr = GroupVersionResource::new("authentication.k8s.io", "v1", "selfsubjectreviews");
     let answer = up.create(&gvr, "", &review, &kcp_client::WriteParams::default()).await?;
-    let clusters = answer.pointer("/status/userInfo/extra").and_then(|e| e.get(user::EXTRA_CLUSTER)).and_then(Value::as_array);
+    let clusters =
+        answer.pointer("/status/userInfo/extra").and_then(|e| e.get(user::EXTRA_CLUSTER)).and_then(Value::as_array);
     Ok(clusters.and_then(|c| c.first()).and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
@@ -219,13 +253,19 @@ fn host_and_port(url: &str) -> (String, String) {
     let rest = url.split_once("://").map_or(url, |(_, r)| r);
     let authority = rest.split('/').next().unwrap_or_default();
     match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (host.trim_matches(['[', ']']).to_owned(), port.to_owned()),
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            (host.trim_matches(['[', ']']).to_owned(), port.to_owned())
+        }
         _ => (authority.to_owned(), "443".to_owned()),
     }
 }
 
 /// Tries until it succeeds; `None` when `stop` comes first.
-async fn retry<T, F: Future<Output = Result<T, Error>>>(what: &str, stop: &CancellationToken, attempt: impl Fn() -> F) -> Option<T> {
+async fn retry<T, F: Future<Output = Result<T, Error>>>(
+    what: &str,
+    stop: &CancellationToken,
+    attempt: impl Fn() -> F,
+) -> Option<T> {
     let mut wait = RETRY / 4;
     loop {
         match attempt().await {
@@ -253,7 +293,12 @@ mod tests {
 
     #[test]
     fn hosts_and_ports() {
-        for (url, want) in [("https://h:6443", ("h", "6443")), ("https://10.0.0.1:1/clusters/x", ("10.0.0.1", "1")), ("https://[::1]:9", ("::1", "9")), ("https://h", ("h", "443"))] {
+        for (url, want) in [
+            ("https://h:6443", ("h", "6443")),
+            ("https://10.0.0.1:1/clusters/x", ("10.0.0.1", "1")),
+            ("https://[::1]:9", ("::1", "9")),
+            ("https://h", ("h", "443")),
+        ] {
             assert_eq!(host_and_port(url), (want.0.to_owned(), want.1.to_owned()));
         }
     }

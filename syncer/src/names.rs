@@ -43,7 +43,9 @@ pub(crate) fn up(resource: &GroupResource, name: &str) -> String {
             Some(rest) if is_shifted(rest, down) => rest.to_owned(),
             _ => name.to_owned(),
         },
-        None if is_secret(resource) && name.contains(TOKEN_INFIX) => name.strip_prefix(TOKEN_PREFIX).unwrap_or(name).to_owned(),
+        None if is_secret(resource) && name.contains(TOKEN_INFIX) => {
+            name.strip_prefix(TOKEN_PREFIX).unwrap_or(name).to_owned()
+        }
         None => name.to_owned(),
     }
 }
@@ -68,7 +70,19 @@ mod tests {
 
     #[test]
     fn every_name_comes_back_and_none_collide() {
-        let names = ["default", "kcp-default", "kcp-kcp-default", "kube-root-ca.crt", "kcp-root-ca.crt", "kcp-kcp-root-ca.crt", "a", "kcp-a", "default-token-x", "kcp-default-token-x", "kcp-kcp-default-token-x"];
+        let names = [
+            "default",
+            "kcp-default",
+            "kcp-kcp-default",
+            "kube-root-ca.crt",
+            "kcp-root-ca.crt",
+            "kcp-kcp-root-ca.crt",
+            "a",
+            "kcp-a",
+            "default-token-x",
+            "kcp-default-token-x",
+            "kcp-kcp-default-token-x",
+        ];
         for resource in ["serviceaccounts", "configmaps", "secrets"] {
             let resource = GroupResource::new("", resource);
             let downs: std::collections::BTreeSet<String> = names.iter().map(|n| down(&resource, n)).collect();

@@ -8,12 +8,17 @@ use std::{path::PathBuf, time::Duration};
 /// Everything is level-triggered: losing either side is survived, and a restart writes nothing when nothing has
 /// changed.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "syncer", version, max_term_width = 110, after_help = "\
+#[command(
+    name = "syncer",
+    version,
+    max_term_width = 110,
+    after_help = "\
 The syncer is usually started from the YAML that `kubectl kcp workload sync` prints.
 
 Example, outside of a cluster:
   syncer --from-kubeconfig kcp.kubeconfig --from-cluster root:org:team --workload-cluster-name east \\
-         --to-kubeconfig east.kubeconfig --resources deployments.apps --resources services")]
+         --to-kubeconfig east.kubeconfig --resources deployments.apps --resources services"
+)]
 pub struct Options {
     /// Kubeconfig of the kcp server
     #[arg(long, env = "SYNCER_FROM_KUBECONFIG", value_name = "FILE")]

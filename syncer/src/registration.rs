@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use kcp_apimachinery::{object, time::Timestamp};
-use kcp_apis::{conditions::{self, Condition, ConditionStatus}, workload::{self, WORKLOAD_CLUSTER, condition, severity}};
+use kcp_apis::{
+    conditions::{self, Condition, ConditionStatus},
+    workload::{self, WORKLOAD_CLUSTER, condition, severity},
+};
 use kcp_client::{Error, Patch, WriteParams};
 use serde_json::{Value, json};
 
@@ -28,10 +31,13 @@ impl Report {
     /// Writes itself into a WorkloadCluster; says whether anything but the heartbeat changed.
     fn write(&self, cluster: &mut Value, now: &str) -> bool {
         let mut changed = false;
-        for (kind, health) in [(condition::SYNCER_READY, &self.syncer), (condition::API_IMPORTER_READY, &self.importer)] {
+        for (kind, health) in [(condition::SYNCER_READY, &self.syncer), (condition::API_IMPORTER_READY, &self.importer)]
+        {
             let condition = match &health.trouble {
                 None => Condition::holds(kind),
-                Some((reason, message)) => Condition { kind, status: ConditionStatus::False, severity: severity::WARNING, reason, message },
+                Some((reason, message)) => {
+                    Condition { kind, status: ConditionStatus::False, severity: severity::WARNING, reason, message }
+                }
             };
             changed |= conditions::set(cluster, &condition, now);
         }
@@ -71,7 +77,8 @@ impl Sync {
         let held = object::finalizers(cluster).any(|f| f == workload::SYNCER_FINALIZER);
         let gvr = WORKLOAD_CLUSTER.gvr();
         let params = WriteParams::manager(workload::SYNCER_FIELD_MANAGER);
-        let mut finalizers: Vec<&str> = object::finalizers(cluster).filter(|f| *f != workload::SYNCER_FINALIZER).collect();
+        let mut finalizers: Vec<&str> =
+            object::finalizers(cluster).filter(|f| *f != workload::SYNCER_FINALIZER).collect();
         if !object::is_deleting(cluster) {
             if held {
                 return Ok(false);
@@ -90,8 +97,13 @@ impl Sync {
                 return Ok(!held);
             }
         }
-        let patch = json!({"metadata": {"resourceVersion": object::resource_version(cluster), "finalizers": finalizers}});
-        match self.up_gate.pass(self.up.patch(&gvr, "", &self.workload_cluster, "", &Patch::Merge(&patch), &params)).await {
+        let patch =
+            json!({"metadata": {"resourceVersion": object::resource_version(cluster), "finalizers": finalizers}});
+        match self
+            .up_gate
+            .pass(self.up.patch(&gvr, "", &self.workload_cluster, "", &Patch::Merge(&patch), &params))
+            .await
+        {
             Ok(_) => Ok(object::is_deleting(cluster)),
             Err(e) if e.is_not_found() => Ok(true),
             Err(e) => Err(e),
@@ -105,7 +117,11 @@ mod tests {
 
     #[test]
     fn a_report_that_says_nothing_new_changes_nothing() {
-        let report = Report { syncer: Health { trouble: Some(("R".into(), "m".into())) }, synced_resources: vec!["configmaps".into()], ..Report::default() };
+        let report = Report {
+            syncer: Health { trouble: Some(("R".into(), "m".into())) },
+            synced_resources: vec!["configmaps".into()],
+            ..Report::default()
+        };
         let mut cluster = json!({"metadata": {"name": "c"}});
         assert!(report.write(&mut cluster, "2026-01-01T00:00:00Z"));
         assert!(!report.write(&mut cluster, "2026-01-01T00:01:00Z"));

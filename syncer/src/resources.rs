@@ -12,6 +12,9 @@ use serde_json::Value;
 pub(crate) struct Served {
     pub(crate) gvr: GroupVersionResource,
     pub(crate) kind: String,
+    pub(crate) singular: String,
+    pub(crate) short_names: Vec<String>,
+    pub(crate) categories: Vec<String>,
     pub(crate) namespaced: bool,
     pub(crate) subresources: BTreeSet<String>,
 }
@@ -36,14 +39,23 @@ pub(crate) async fn discover(client: &Client, resource: &GroupResource) -> Resul
         vec!["v1".to_owned()]
     } else {
         match client.get_path(&format!("/apis/{}", resource.group)).await {
-            Ok(group) => group["versions"].as_array().into_iter().flatten().filter_map(|v| v["version"].as_str().map(str::to_owned)).collect(),
+            Ok(group) => group["versions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|v| v["version"].as_str().map(str::to_owned))
+                .collect(),
             Err(e) if e.is_not_found() => return Ok(Vec::new()),
             Err(e) => return Err(e),
         }
     };
     let mut found = Vec::new();
     for version in versions {
-        let path = if resource.group.is_empty() { format!("/api/{version}") } else { format!("/apis/{}/{version}", resource.group) };
+        let path = if resource.group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{}/{version}", resource.group)
+        };
         let list = match client.get_path(&path).await {
             Ok(list) => list,
             Err(e) if e.is_not_found() => continue,
@@ -65,9 +77,16 @@ fn served(list: &Value, resource: &GroupResource, version: &str) -> Option<Serve
     Some(Served {
         gvr: GroupVersionResource::new(&resource.group, version, &resource.resource),
         kind: entry["kind"].as_str()?.to_owned(),
+        singular: entry["singularName"].as_str().unwrap_or_default().to_owned(),
+        short_names: texts(&entry["shortNames"]),
+        categories: texts(&entry["categories"]),
         namespaced: entry["namespaced"] == true,
         subresources: all.iter().filter_map(|r| r["name"].as_str()?.strip_prefix(&prefix).map(str::to_owned)).collect(),
     })
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// What a resource looks like on both sides, in the first version that both serve; `Err` names the side that lacks it.
@@ -78,7 +97,8 @@ pub(crate) fn common(up: &[Served], down: &[Served]) -> Result<(Served, Served),
     if up.is_empty() {
         return Err(Missing::Upstream);
     }
-    let pair = up.iter().find_map(|u| down.iter().find(|d| d.gvr.version == u.gvr.version).map(|d| (u.clone(), d.clone())));
+    let pair =
+        up.iter().find_map(|u| down.iter().find(|d| d.gvr.version == u.gvr.version).map(|d| (u.clone(), d.clone())));
     match pair {
         Some((u, _)) if !u.namespaced => Err(Missing::ClusterScoped),
         Some(pair) => Ok(pair),

@@ -1,6 +1,12 @@
 //! `/healthz` and `/metrics`, by plain HTTP.
 
-use std::{net::SocketAddr, sync::{Arc, atomic::{AtomicBool, Ordering}}};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -20,9 +26,9 @@ pub(crate) struct Health {
 
 /// Binds the address; serving starts with [`serve`].
 pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} for /healthz and /metrics: choose another with --health-bind-address"))?;
+    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address} for /healthz and /metrics: choose another with --health-bind-address")
+    })?;
     tracing::info!(address = %listener.local_addr().context("no local address")?, "serving /healthz and /metrics");
     Ok(listener)
 }
@@ -53,7 +59,11 @@ pub(crate) async fn serve(listener: tokio::net::TcpListener, health: Arc<Health>
 
 fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>> {
     let (code, body) = match request.uri().path() {
-        "/healthz" | "/readyz" | "/livez" if health.healthy.load(Ordering::Relaxed) || request.uri().path() == "/livez" => (200, "ok".to_owned()),
+        "/healthz" | "/readyz" | "/livez"
+            if health.healthy.load(Ordering::Relaxed) || request.uri().path() == "/livez" =>
+        {
+            (200, "ok".to_owned())
+        }
         "/healthz" | "/readyz" => (500, "the workspace does not hear our heartbeat".to_owned()),
         "/metrics" => (200, metrics(&health.sync)),
         _ => (404, "404 page not found\n".to_owned()),
@@ -81,7 +91,12 @@ fn metrics(sync: &Sync) -> String {
     one("queue_length", "gauge", "Keys that are queued, wait or are worked on.", &[("", sync.queue.len() as u64)]);
     let sides = [("{side=\"workspace\"}", &sync.up_gate), ("{side=\"physical\"}", &sync.down_gate)];
     one("requests_total", "counter", "Requests made.", &sides.map(|(l, g)| (l, n(&g.requests))));
-    one("troubled_requests_total", "counter", "Requests that met 429, 5xx or a broken connection.", &sides.map(|(l, g)| (l, n(&g.troubled))));
+    one(
+        "troubled_requests_total",
+        "counter",
+        "Requests that met 429, 5xx or a broken connection.",
+        &sides.map(|(l, g)| (l, n(&g.troubled))),
+    );
     one("allowed_requests", "gauge", "Requests allowed at a time.", &sides.map(|(l, g)| (l, g.allowed() as u64)));
     out
 }

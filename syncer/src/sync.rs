@@ -2,16 +2,30 @@
 //!
 //! Nothing is deleted before complete lists of both sides are held, and only what carries our own locator and label.
 
-use std::{collections::BTreeMap, sync::{Arc, atomic::{AtomicU64, Ordering}}};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use kcp_apimachinery::{GroupResource, GroupVersionResource, Status, object};
-use kcp_apis::{identity::{Locator, physical_namespace}, workload};
+use kcp_apis::{
+    identity::{Locator, physical_namespace},
+    workload,
+};
 use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
 use kcp_controller::{Action, Cache, Queue};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
-use crate::{gate::Gate, names, resources::Served, transform::{self, Surroundings}};
+use crate::{
+    gate::Gate,
+    names,
+    resources::Served,
+    transform::{self, Surroundings},
+};
 
 /// What is worked on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -126,7 +140,9 @@ impl Sync {
         }
         // A server that says when to come back is obeyed.
         match result {
-            Err(e) if e.retry_after().is_some() => Ok(Action::After(std::time::Duration::from_secs(e.retry_after().unwrap_or(1).into()))),
+            Err(e) if e.retry_after().is_some() => {
+                Ok(Action::After(std::time::Duration::from_secs(e.retry_after().unwrap_or(1).into())))
+            }
             other => other,
         }
     }
@@ -155,7 +171,9 @@ impl Sync {
     /// The locator of a physical namespace, if it is one of this workspace and this WorkloadCluster.
     pub(crate) fn our_locator(&self, physical: &Value) -> Option<Locator> {
         let locator = Locator::parse(object::annotation(physical, workload::NAMESPACE_LOCATOR_ANNOTATION)?)?;
-        (locator.path == self.path && (locator.workload_cluster.is_empty() || locator.workload_cluster == self.workload_cluster)).then_some(locator)
+        (locator.path == self.path
+            && (locator.workload_cluster.is_empty() || locator.workload_cluster == self.workload_cluster))
+            .then_some(locator)
     }
 
     /// Removes the physical namespace of one that is no longer ours to run.
@@ -187,10 +205,15 @@ impl Sync {
 
     /// Queues everything that the workspace has in a namespace.
     fn queue_namespace_content(&self, namespace: &str) {
-        let types: Vec<(GroupResource, Arc<Synced>)> = self.types.read().iter().map(|(r, s)| (r.clone(), s.clone())).collect();
+        let types: Vec<(GroupResource, Arc<Synced>)> =
+            self.types.read().iter().map(|(r, s)| (r.clone(), s.clone())).collect();
         for (resource, synced) in types {
             let keys = synced.upstream.all();
-            self.queue.add_all(keys.iter().filter(|o| object::namespace(o) == namespace).map(|o| Work::Object(resource.clone(), namespace.to_owned(), object::name(o).to_owned())));
+            self.queue.add_all(
+                keys.iter()
+                    .filter(|o| object::namespace(o) == namespace)
+                    .map(|o| Work::Object(resource.clone(), namespace.to_owned(), object::name(o).to_owned())),
+            );
         }
     }
 
@@ -215,7 +238,15 @@ impl Sync {
                 }
                 Ok(false)
             }
-            _ => Err(Status::failure(409, "Conflict", format!("the physical namespace {name} exists and is not ours: it has no locator of {} in its annotations", self.path)).into()),
+            _ => Err(Status::failure(
+                409,
+                "Conflict",
+                format!(
+                    "the physical namespace {name} exists and is not ours: it has no locator of {} in its annotations",
+                    self.path
+                ),
+            )
+            .into()),
         }
     }
 
@@ -284,7 +315,14 @@ impl Sync {
         gone_is_fine(self.down_gate.pass(self.down.delete(&synced.down.gvr, namespace, name, &params)).await)
     }
 
-    async fn bring_down(&self, synced: &Synced, resource: &GroupResource, upstream: &Value, current: Option<&Value>, physical_namespace: &str) -> Result<(), Error> {
+    async fn bring_down(
+        &self,
+        synced: &Synced,
+        resource: &GroupResource,
+        upstream: &Value,
+        current: Option<&Value>,
+        physical_namespace: &str,
+    ) -> Result<(), Error> {
         let token_secret = |account: &str| self.token_secret(object::namespace(upstream), account);
         let around = Surroundings { host: &self.host, port: &self.port, token_secret: &token_secret };
         let desired = transform::desired(resource, upstream, physical_namespace, &around);
@@ -299,7 +337,10 @@ impl Sync {
             }
         }
         let params = WriteParams { force: true, ..WriteParams::manager(workload::SYNCER_FIELD_MANAGER) };
-        let applied = self.down_gate.pass(self.down.patch(&synced.down.gvr, physical_namespace, &name, "", &Patch::Apply(&desired), &params)).await;
+        let applied = self
+            .down_gate
+            .pass(self.down.patch(&synced.down.gvr, physical_namespace, &name, "", &Patch::Apply(&desired), &params))
+            .await;
         match applied {
             Ok(now) => {
                 tracing::debug!(%resource, namespace = physical_namespace, name, "applied");
@@ -331,7 +372,9 @@ impl Sync {
     }
 
     async fn bring_up(&self, synced: &Synced, upstream: &Value, current: &Value) -> Result<(), Error> {
-        if !synced.up.subresources.contains("status") || object::annotation(current, workload::UPSTREAM_UID_ANNOTATION) != Some(object::uid(upstream)) {
+        if !synced.up.subresources.contains("status")
+            || object::annotation(current, workload::UPSTREAM_UID_ANNOTATION) != Some(object::uid(upstream))
+        {
             return Ok(());
         }
         let in_step = self.is_in_step(synced, upstream, current);
@@ -345,7 +388,10 @@ impl Sync {
         ]);
         let (namespace, name) = (object::namespace(upstream), object::name(upstream));
         let params = WriteParams::manager(workload::SYNCER_FIELD_MANAGER);
-        let written = self.up_gate.pass(self.up.patch(&synced.up.gvr, namespace, name, "status", &Patch::Json(&patch), &params)).await;
+        let written = self
+            .up_gate
+            .pass(self.up.patch(&synced.up.gvr, namespace, name, "status", &Patch::Json(&patch), &params))
+            .await;
         self.counters.statuses.fetch_add(1, Ordering::Relaxed);
         gone_is_fine(written)
     }
@@ -354,8 +400,10 @@ impl Sync {
     fn is_in_step(&self, synced: &Synced, upstream: &Value, current: &Value) -> bool {
         let token_secret = |account: &str| self.token_secret(object::namespace(upstream), account);
         let around = Surroundings { host: &self.host, port: &self.port, token_secret: &token_secret };
-        let desired = transform::desired(&synced.up.gvr.group_resource(), upstream, object::namespace(current), &around);
-        object::annotation(&desired, workload::APPLIED_HASH_ANNOTATION) == object::annotation(current, workload::APPLIED_HASH_ANNOTATION)
+        let desired =
+            transform::desired(&synced.up.gvr.group_resource(), upstream, object::namespace(current), &around);
+        object::annotation(&desired, workload::APPLIED_HASH_ANNOTATION)
+            == object::annotation(current, workload::APPLIED_HASH_ANNOTATION)
     }
 
     /// How many physical namespaces of ours are left.

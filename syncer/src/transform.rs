@@ -21,11 +21,27 @@ const API_VOLUME: &str = "kcp-api-access";
 const API_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
 /// Metadata that belongs to the one server that wrote it.
-const OWN_METADATA: [&str; 10] = ["uid", "resourceVersion", "managedFields", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "ownerReferences", "finalizers", "selfLink"];
+const OWN_METADATA: [&str; 10] = [
+    "uid",
+    "resourceVersion",
+    "managedFields",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "ownerReferences",
+    "finalizers",
+    "selfLink",
+];
 
 /// The object to apply: cleaned, renamed, moved to its physical namespace, changed as its kind needs, with the hash of
 /// all that and the uid of its origin in annotations.
-pub(crate) fn desired(resource: &GroupResource, upstream: &Value, physical_namespace: &str, around: &Surroundings<'_>) -> Value {
+pub(crate) fn desired(
+    resource: &GroupResource,
+    upstream: &Value,
+    physical_namespace: &str,
+    around: &Surroundings<'_>,
+) -> Value {
     let mut desired = upstream.clone();
     let uid = object::uid(upstream).to_owned();
     let meta = object::meta_mut(&mut desired);
@@ -74,7 +90,8 @@ fn service_account(account: &mut Value) {
 fn deployment(deployment: &mut Value, around: &Surroundings<'_>) {
     let Some(pod) = deployment.pointer_mut("/spec/template/spec").filter(|s| s.is_object()) else { return };
     let accounts = GroupResource::new(ACCOUNTS.0, ACCOUNTS.1);
-    let account = pod.get("serviceAccountName").and_then(Value::as_str).filter(|s| !s.is_empty()).unwrap_or("default").to_owned();
+    let account =
+        pod.get("serviceAccountName").and_then(Value::as_str).filter(|s| !s.is_empty()).unwrap_or("default").to_owned();
     let token = (around.token_secret)(&account);
     let pod = object::as_map(pod);
     pod.insert("serviceAccountName".into(), names::down(&accounts, &account).into());
@@ -86,11 +103,20 @@ fn deployment(deployment: &mut Value, around: &Surroundings<'_>) {
                 continue;
             }
             let container = object::as_map(container);
-            for (name, value) in [("KUBERNETES_SERVICE_PORT", around.port), ("KUBERNETES_SERVICE_PORT_HTTPS", around.port), ("KUBERNETES_SERVICE_HOST", around.host)] {
+            for (name, value) in [
+                ("KUBERNETES_SERVICE_PORT", around.port),
+                ("KUBERNETES_SERVICE_PORT_HTTPS", around.port),
+                ("KUBERNETES_SERVICE_HOST", around.host),
+            ] {
                 set_named(container, "env", "name", json!({"name": name, "value": value}));
             }
             if token.is_some() {
-                set_named(container, "volumeMounts", "mountPath", json!({"name": API_VOLUME, "mountPath": API_MOUNT, "readOnly": true}));
+                set_named(
+                    container,
+                    "volumeMounts",
+                    "mountPath",
+                    json!({"name": API_VOLUME, "mountPath": API_MOUNT, "readOnly": true}),
+                );
             }
         }
     }
@@ -171,7 +197,15 @@ mod tests {
     #[test]
     fn the_hash_depends_on_the_content_only() {
         let r = GroupResource::new("", "configmaps");
-        let of = |rv: &str, v: &str| desired(&r, &json!({"metadata": {"name": "a", "resourceVersion": rv, "uid": "u"}, "data": {"k": v}}), "n", &around(&|_| None))["metadata"]["annotations"][workload::APPLIED_HASH_ANNOTATION].clone();
+        let of = |rv: &str, v: &str| {
+            desired(
+                &r,
+                &json!({"metadata": {"name": "a", "resourceVersion": rv, "uid": "u"}, "data": {"k": v}}),
+                "n",
+                &around(&|_| None),
+            )["metadata"]["annotations"][workload::APPLIED_HASH_ANNOTATION]
+                .clone()
+        };
         assert_eq!(of("1", "x"), of("2", "x"));
         assert_ne!(of("1", "x"), of("1", "y"));
     }
@@ -189,7 +223,10 @@ mod tests {
         assert_eq!(pod["volumes"][0]["projected"]["sources"][0]["secret"]["name"], "kcp-default-token-x");
         assert!(d.get("status").is_none());
         let bare = desired(&r, &up, "n", &around(&|_| None));
-        assert!(bare["spec"]["template"]["spec"].get("volumes").is_none(), "a volume of a secret that does not exist would keep pods from starting");
+        assert!(
+            bare["spec"]["template"]["spec"].get("volumes").is_none(),
+            "a volume of a secret that does not exist would keep pods from starting"
+        );
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The set of types that are synced: found out, followed on both sides, and reported.
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kcp_apimachinery::{GroupResource, object};
 use kcp_apis::workload::reason;
@@ -10,7 +13,12 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{names, registration::{Health, Report}, resources::{self, Missing, Served}, sync::{Sync, Synced, Work}};
+use crate::{
+    names,
+    registration::{Health, Report},
+    resources::{self, Missing, Served},
+    sync::{Sync, Synced, Work},
+};
 
 #[derive(Default)]
 struct State {
@@ -73,21 +81,29 @@ impl Types {
     }
 
     /// Takes down how importing and resolving went, for the next report.
-    pub(crate) fn note(&self, imported: Result<(), Error>, resolved: Result<BTreeMap<GroupResource, Missing>, Error>) {
+    pub(crate) fn note(&self, imported: Result<(), String>, resolved: Result<BTreeMap<GroupResource, Missing>, Error>) {
         let importer = match imported {
             Ok(()) => Health::default(),
             Err(e) => {
-                tracing::warn!(error = %e, "importing the physical cluster's APIs failed, will be tried again");
-                Health { trouble: Some((reason::ERROR_IMPORTING.into(), e.to_string())) }
+                tracing::warn!(error = e, "importing the physical cluster's APIs failed, will be tried again");
+                Health { trouble: Some((reason::ERROR_IMPORTING.into(), e)) }
             }
         };
         let mut state = self.state.lock();
         match resolved {
             Ok(missing) => {
                 let list: Vec<String> = missing.iter().map(|(r, why)| format!("{r} ({})", why.describe())).collect();
-                let trouble = (!list.is_empty()).then(|| (reason::RESOURCES_MISSING.to_owned(), format!("These requested resource types are not synced: {}", list.join(", "))));
+                let trouble = (!list.is_empty()).then(|| {
+                    (
+                        reason::RESOURCES_MISSING.to_owned(),
+                        format!("These requested resource types are not synced: {}", list.join(", ")),
+                    )
+                });
                 if missing != state.missing && !list.is_empty() {
-                    tracing::warn!(missing = list.join(", "), "some requested resource types are not synced; the others are");
+                    tracing::warn!(
+                        missing = list.join(", "),
+                        "some requested resource types are not synced; the others are"
+                    );
                 }
                 state.missing = missing;
                 state.report.syncer = Health { trouble };
@@ -114,7 +130,14 @@ impl Types {
         let synced = Arc::new(Synced { up, down, upstream, downstream });
         self.sync.types.write().insert(resource.clone(), synced.clone());
         let stop = stop.child_token();
-        let task = tokio::spawn(follow(self.sync.clone(), resource.clone(), synced, up_reflector, down_reflector, stop.clone()));
+        let task = tokio::spawn(follow(
+            self.sync.clone(),
+            resource.clone(),
+            synced,
+            up_reflector,
+            down_reflector,
+            stop.clone(),
+        ));
         self.following.lock().insert(resource.clone(), Following { stop, task });
     }
 
@@ -128,7 +151,8 @@ impl Types {
 
     /// Queues every object of every type.
     pub(crate) fn queue_everything(&self) {
-        let types: Vec<(GroupResource, Arc<Synced>)> = self.sync.types.read().iter().map(|(r, s)| (r.clone(), s.clone())).collect();
+        let types: Vec<(GroupResource, Arc<Synced>)> =
+            self.sync.types.read().iter().map(|(r, s)| (r.clone(), s.clone())).collect();
         for (resource, synced) in types {
             self.sync.queue_type(&resource, &synced);
         }
@@ -136,7 +160,8 @@ impl Types {
 
     /// Waits for all reflectors to end.
     pub(crate) async fn join(&self) {
-        let tasks: Vec<JoinHandle<()>> = std::mem::take(&mut *self.following.lock()).into_values().map(|f| f.task).collect();
+        let tasks: Vec<JoinHandle<()>> =
+            std::mem::take(&mut *self.following.lock()).into_values().map(|f| f.task).collect();
         for task in tasks {
             let _ = task.await;
         }
@@ -144,7 +169,14 @@ impl Types {
 }
 
 /// Keeps the two caches of a type, and queues what changes in them.
-async fn follow(sync: Arc<Sync>, resource: GroupResource, synced: Arc<Synced>, up: Reflector, down: Reflector, stop: CancellationToken) {
+async fn follow(
+    sync: Arc<Sync>,
+    resource: GroupResource,
+    synced: Arc<Synced>,
+    up: Reflector,
+    down: Reflector,
+    stop: CancellationToken,
+) {
     let on_up = |c: &Change| sync.queue.add(Work::Object(resource.clone(), c.namespace.clone(), c.name.clone()));
     let on_down = |c: &Change| sync.queue_physical(&resource, &c.namespace, &c.name);
     let complain = |side: &'static str| {
@@ -166,7 +198,13 @@ async fn follow(sync: Arc<Sync>, resource: GroupResource, synced: Arc<Synced>, u
 impl Sync {
     /// Queues every object of a type, whichever side has it.
     fn queue_type(&self, resource: &GroupResource, synced: &Synced) {
-        self.queue.add_all(synced.upstream.all().iter().map(|o| Work::Object(resource.clone(), object::namespace(o).to_owned(), object::name(o).to_owned())));
+        self.queue.add_all(
+            synced
+                .upstream
+                .all()
+                .iter()
+                .map(|o| Work::Object(resource.clone(), object::namespace(o).to_owned(), object::name(o).to_owned())),
+        );
         for o in synced.downstream.all() {
             self.queue_physical(resource, object::namespace(&o), object::name(&o));
         }

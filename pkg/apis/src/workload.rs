@@ -40,6 +40,16 @@ pub const WORKLOAD_CLUSTER_LABEL: &str = "workload.kcp.io/workload-cluster";
 
 /// Namespaces that are never assigned to a physical cluster.
 pub const UNSCHEDULED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+/// Namespaced types that describe the workspace itself and run nowhere, as `<plural>[.<group>]`.
+const NEVER_SYNCED: [&str; 7] = [
+    "events",
+    "events.events.k8s.io",
+    "leases.coordination.k8s.io",
+    "limitranges",
+    "resourcequotas",
+    "rolebindings.rbac.authorization.k8s.io",
+    "roles.rbac.authorization.k8s.io",
+];
 /// The types that are synced whatever else is asked for, as `<plural>[.<group>]`, sorted.
 pub const ALWAYS_SYNCED: [&str; 4] = ["configmaps", "deployments.apps", "secrets", "serviceaccounts"];
 
@@ -92,7 +102,35 @@ pub mod severity {
     pub const INFO: &str = "Info";
 }
 
+/// Whether objects of a namespaced type get their namespace's label and with it reach a physical cluster.
+pub fn is_synced(group: &str, resource: &str) -> bool {
+    !NEVER_SYNCED.iter().any(|name| match name.split_once('.') {
+        None => group.is_empty() && *name == resource,
+        Some((plural, of)) => plural == resource && of == group,
+    })
+}
+
 /// The name of the objects in the workspace that give the syncer of WorkloadCluster `name` its rights.
 pub fn syncer_name(name: &str) -> String {
     format!("{SYNCER_NAME_PREFIX}{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_synced() {
+        for (group, resource, want) in [
+            ("", "configmaps", true),
+            ("", "events", false),
+            ("events.k8s.io", "events", false),
+            ("example.io", "events", true),
+            ("apps", "deployments", true),
+            ("networking.k8s.io", "ingresses", true),
+            ("rbac.authorization.k8s.io", "roles", false),
+        ] {
+            assert_eq!(is_synced(group, resource), want, "{resource}.{group}");
+        }
+    }
 }

@@ -438,11 +438,16 @@ fn delete_body(params: &DeleteParams) -> Value {
 }
 
 #[derive(Default)]
-struct Query(Option<form_urlencoded::Serializer<'static, String>>);
+struct Query(String);
 
 impl Query {
     fn set(&mut self, key: &str, value: &str) {
-        self.0.get_or_insert_with(|| form_urlencoded::Serializer::new(String::new())).append_pair(key, value);
+        if !self.0.is_empty() {
+            self.0.push('&');
+        }
+        self.0.push_str(key);
+        self.0.push('=');
+        self.0.extend(form_urlencoded::byte_serialize(value.as_bytes()));
     }
     fn opt(&mut self, key: &str, value: Option<&str>) {
         if let Some(v) = value {
@@ -450,7 +455,7 @@ impl Query {
         }
     }
     fn finish(self) -> String {
-        self.0.map(|mut s| s.finish()).unwrap_or_default()
+        self.0
     }
 }
 

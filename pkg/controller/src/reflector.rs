@@ -104,7 +104,10 @@ impl Reflector {
     /// Follows the resource until `stop`, telling each change to `on_change` and each failure to `on_error`; both must be quick.
     /// Losing the connection is survived; after a list that found fewer objects the missing ones are told as gone.
     pub async fn run(self, stop: &CancellationToken, on_change: impl Fn(&Change), on_error: impl Fn(&Error)) {
-        let backoff = self.options.backoff.unwrap_or(Backoff { first: Duration::from_millis(100), most: Duration::from_secs(15) });
+        let backoff = self
+            .options
+            .backoff
+            .unwrap_or(Backoff { first: Duration::from_millis(100), most: Duration::from_secs(15) });
         let mut failures = 0u32;
         let mut position: Option<String> = None;
         while !stop.is_cancelled() {
@@ -124,7 +127,8 @@ impl Reflector {
                     }
                     failures += 1;
                     on_error(&error);
-                    let wait = error.retry_after().map_or_else(|| backoff.after(failures), |s| Duration::from_secs(s.into()));
+                    let wait =
+                        error.retry_after().map_or_else(|| backoff.after(failures), |s| Duration::from_secs(s.into()));
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(wait) => {}
@@ -138,13 +142,23 @@ impl Reflector {
     async fn follow(&self, position: &mut Option<String>, on_change: &impl Fn(&Change)) -> Result<(), Error> {
         let o = &self.options;
         if position.is_none() {
-            let params = ListParams { label_selector: o.label_selector.clone(), field_selector: o.field_selector.clone(), limit: 500, ..ListParams::default() };
+            let params = ListParams {
+                label_selector: o.label_selector.clone(),
+                field_selector: o.field_selector.clone(),
+                limit: 500,
+                ..ListParams::default()
+            };
             let list = self.client.list_all(&self.resource, &o.namespace, &params).await?;
             self.replace(list.items, on_change);
             *position = Some(list.resource_version);
             self.synced.send_replace(true);
         }
-        let params = WatchParams { label_selector: o.label_selector.clone(), field_selector: o.field_selector.clone(), resource_version: position.clone(), ..WatchParams::default() };
+        let params = WatchParams {
+            label_selector: o.label_selector.clone(),
+            field_selector: o.field_selector.clone(),
+            resource_version: position.clone(),
+            ..WatchParams::default()
+        };
         let mut events = self.client.watch(&self.resource, &o.namespace, &params).await?;
         while let Some(event) = events.next().await {
             let (value, gone) = match event? {

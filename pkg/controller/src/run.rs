@@ -19,8 +19,13 @@ pub enum Action {
 /// Works the queue off until `stop`: calls `reconcile` for each key, for up to `concurrency` keys at a time, all on
 /// the calling task. A key that fails is tried again with back-off, for ever; a panic counts as a failure. What is being worked on when `stop`
 /// comes is finished first.
-pub async fn run<K, F, R, E>(name: &'static str, queue: &Queue<K>, concurrency: usize, stop: &CancellationToken, reconcile: F)
-where
+pub async fn run<K, F, R, E>(
+    name: &'static str,
+    queue: &Queue<K>,
+    concurrency: usize,
+    stop: &CancellationToken,
+    reconcile: F,
+) where
     K: Clone + Eq + Hash + Send + std::fmt::Debug,
     F: Fn(K) -> R,
     R: Future<Output = Result<Action, E>>,

@@ -44,7 +44,16 @@ impl Controller {
             let Some(rules) = aggregate(role, &roles) else { continue };
             if rules != role["rules"] {
                 let patch = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": object::name(role)}, "rules": rules});
-                client.patch(&gvr, "", object::name(role), "", &Patch::Apply(&patch), &WriteParams { force: true, ..WriteParams::manager("clusterrole-aggregation-controller") }).await?;
+                client
+                    .patch(
+                        &gvr,
+                        "",
+                        object::name(role),
+                        "",
+                        &Patch::Apply(&patch),
+                        &WriteParams { force: true, ..WriteParams::manager("clusterrole-aggregation-controller") },
+                    )
+                    .await?;
             }
         }
         Ok(Action::Done)

@@ -1,6 +1,9 @@
 //! Deletes the instances of a CustomResourceDefinition that is being deleted, then lets it go (CRD-10, CRD-11).
 
-use std::{collections::{BTreeSet, HashMap}, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use kcp_apimachinery::{GroupResource, GroupVersionResource, object, time::Timestamp};
 use kcp_apis::conditions;
@@ -12,7 +15,11 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{CONCURRENCY, context::Context, meta::{Envelope, Seen}};
+use crate::{
+    CONCURRENCY,
+    context::Context,
+    meta::{Envelope, Seen},
+};
 
 /// The finalizer that this controller removes.
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -33,7 +40,8 @@ impl Controller {
 
     pub(crate) fn observe(&self, seen: &Seen<'_>) {
         if seen.is(GROUP, RESOURCE) {
-            if !seen.deleted && seen.envelope().is_deleting()
+            if !seen.deleted
+                && seen.envelope().is_deleting()
                 && let Some(key) = ObjectKey::from_storage(seen.key)
             {
                 self.queue.add(key);
@@ -55,7 +63,9 @@ impl Controller {
     }
 
     async fn reconcile(&self, key: ObjectKey) -> Result<Action, Error> {
-        let Ok(storage_key) = Key::object(&GroupResource::new(GROUP, RESOURCE), &key.cluster, "", &key.name) else { return Ok(Action::Done) };
+        let Ok(storage_key) = Key::object(&GroupResource::new(GROUP, RESOURCE), &key.cluster, "", &key.name) else {
+            return Ok(Action::Done);
+        };
         let definition: Value = match self.context.store.get(&storage_key) {
             Some(e) => serde_json::from_slice(&e.value).unwrap_or_default(),
             None => return Ok(Action::Done),
@@ -79,11 +89,21 @@ impl Controller {
         let kept: Vec<&str> = object::finalizers(&definition).filter(|f| *f != FINALIZER).collect();
         let finalizers = if kept.is_empty() { Value::Null } else { json!(kept) };
         let patch = json!({"metadata": {"uid": object::uid(&definition), "finalizers": finalizers}});
-        gone_is_fine(self.context.client(&key.cluster).patch(&definitions(), "", &key.name, "", &Patch::Merge(&patch), &WriteParams::manager("crd-finalizer")).await)
+        gone_is_fine(
+            self.context
+                .client(&key.cluster)
+                .patch(&definitions(), "", &key.name, "", &Patch::Merge(&patch), &WriteParams::manager("crd-finalizer"))
+                .await,
+        )
     }
 
     /// Asks for the deletion of all instances and gives the number of those that are still there.
-    async fn delete_instances(&self, cluster: &ClusterName, resource: &GroupResource, definition: &Value) -> Result<usize, Error> {
+    async fn delete_instances(
+        &self,
+        cluster: &ClusterName,
+        resource: &GroupResource,
+        definition: &Value,
+    ) -> Result<usize, Error> {
         let Ok(prefix) = Prefix::cluster(resource, cluster) else { return Ok(0) };
         let snapshot = self.context.store.snapshot();
         let namespaces: BTreeSet<String> = snapshot
@@ -94,11 +114,17 @@ impl Controller {
         drop(snapshot);
         if !namespaces.is_empty() {
             let versions = definition.pointer("/spec/versions").and_then(Value::as_array);
-            let served = versions.into_iter().flatten().find(|v| v["served"] == true).and_then(|v| v["name"].as_str()).unwrap_or_default();
+            let served = versions
+                .into_iter()
+                .flatten()
+                .find(|v| v["served"] == true)
+                .and_then(|v| v["name"].as_str())
+                .unwrap_or_default();
             let gvr = GroupVersionResource::new(&resource.group, served, &resource.resource);
             let client = self.context.client(cluster);
             for namespace in namespaces {
-                match client.delete_collection(&gvr, &namespace, &ListParams::default(), &DeleteParams::default()).await {
+                match client.delete_collection(&gvr, &namespace, &ListParams::default(), &DeleteParams::default()).await
+                {
                     Err(e) if !e.is_not_found() => return Err(e),
                     _ => {}
                 }
@@ -107,13 +133,39 @@ impl Controller {
         Ok(self.context.store.snapshot().range(&prefix, None).count())
     }
 
-    async fn set_terminating(&self, key: &ObjectKey, definition: &Value, reason: &str, message: &str) -> Result<(), Error> {
+    async fn set_terminating(
+        &self,
+        key: &ObjectKey,
+        definition: &Value,
+        reason: &str,
+        message: &str,
+    ) -> Result<(), Error> {
         let mut changed = definition.clone();
-        if !conditions::set_condition(&mut changed, "Terminating", conditions::ConditionStatus::True, reason, message, &Timestamp::now().rfc3339()) {
+        if !conditions::set_condition(
+            &mut changed,
+            "Terminating",
+            conditions::ConditionStatus::True,
+            reason,
+            message,
+            &Timestamp::now().rfc3339(),
+        ) {
             return Ok(());
         }
         let patch = json!({"status": {"conditions": changed["status"]["conditions"]}});
-        gone_is_fine(self.context.client(&key.cluster).patch(&definitions(), "", &key.name, "status", &Patch::Merge(&patch), &WriteParams::manager("crd-finalizer")).await).map(drop)
+        gone_is_fine(
+            self.context
+                .client(&key.cluster)
+                .patch(
+                    &definitions(),
+                    "",
+                    &key.name,
+                    "status",
+                    &Patch::Merge(&patch),
+                    &WriteParams::manager("crd-finalizer"),
+                )
+                .await,
+        )
+        .map(drop)
     }
 }
 

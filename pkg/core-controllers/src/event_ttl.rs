@@ -2,14 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kcp_apimachinery::{GroupVersionResource, time::{Timestamp, parse_rfc3339}};
+use kcp_apimachinery::{
+    GroupVersionResource,
+    time::{Timestamp, parse_rfc3339},
+};
 use kcp_client::{DeleteParams, Error};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::Key;
 use tokio_util::sync::CancellationToken;
 
-use crate::{CONCURRENCY, context::Context, meta::{Envelope, Seen}};
+use crate::{
+    CONCURRENCY,
+    context::Context,
+    meta::{Envelope, Seen},
+};
 
 pub(crate) struct Controller {
     context: Arc<Context>,
@@ -34,7 +41,13 @@ impl Controller {
 
     /// How long an event has left: its age counts from its last write.
     fn remaining(&self, envelope: &Envelope<'_>) -> Duration {
-        let written = envelope.metadata.managed_fields.iter().filter_map(|m| parse_rfc3339(&m.time)).map(|t| t.unix_seconds()).max();
+        let written = envelope
+            .metadata
+            .managed_fields
+            .iter()
+            .filter_map(|m| parse_rfc3339(&m.time))
+            .map(|t| t.unix_seconds())
+            .max();
         let created = envelope.metadata.creation_timestamp.as_deref().and_then(parse_rfc3339).map(|t| t.unix_seconds());
         let Some(last) = written.max(created) else { return self.context.event_ttl };
         let age = Duration::from_secs(u64::try_from(Timestamp::now().unix_seconds() - last).unwrap_or(0));
@@ -50,8 +63,16 @@ impl Controller {
         }
         let parts = key.parts();
         let Ok(cluster) = ClusterName::new(parts.cluster) else { return Ok(Action::Done) };
-        let params = DeleteParams { resource_version: Some(envelope.metadata.resource_version.to_string()), ..DeleteParams::default() };
-        match self.context.client(&cluster).delete(&GroupVersionResource::new("", "v1", "events"), parts.namespace, parts.name, &params).await {
+        let params = DeleteParams {
+            resource_version: Some(envelope.metadata.resource_version.to_string()),
+            ..DeleteParams::default()
+        };
+        match self
+            .context
+            .client(&cluster)
+            .delete(&GroupVersionResource::new("", "v1", "events"), parts.namespace, parts.name, &params)
+            .await
+        {
             Err(e) if !e.is_not_found() && !e.is_conflict() => Err(e),
             _ => Ok(Action::Done),
         }

@@ -3,7 +3,10 @@
 //! An index of owner references, kept by the cursor, answers who depends on whom; whether an owner exists is read from
 //! the store, by uid. Owners are looked up in the dependent's own logical cluster only.
 
-use std::{collections::{BTreeSet, HashMap}, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use kcp_apimachinery::{GroupVersion, GroupVersionKind, GroupVersionResource, Status};
 use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
@@ -14,7 +17,11 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{CONCURRENCY, context::Context, meta::{Envelope, OwnerReference, Seen}};
+use crate::{
+    CONCURRENCY,
+    context::Context,
+    meta::{Envelope, OwnerReference, Seen},
+};
 
 /// The finalizer of an object whose dependents go first.
 const FOREGROUND: &str = "foregroundDeletion";
@@ -144,7 +151,11 @@ impl Controller {
         for dependent in self.dependents(key, object) {
             let Some(entry) = self.context.store.get(&dependent) else { continue };
             let envelope = Envelope::read(&entry.value);
-            let blocks = envelope.metadata.owner_references.iter().any(|o| o.uid == object.metadata.uid && o.block_owner_deletion == Some(true));
+            let blocks = envelope
+                .metadata
+                .owner_references
+                .iter()
+                .any(|o| o.uid == object.metadata.uid && o.block_owner_deletion == Some(true));
             held |= blocks;
             if !envelope.is_deleting() {
                 // Whether it has owners besides this one is for its own turn to decide.
@@ -158,7 +169,13 @@ impl Controller {
     }
 
     /// Deletes an object that no living owner holds.
-    async fn collect(&self, client: &Client, cluster: &ClusterName, key: &Key, object: &Envelope<'_>) -> Result<Action, Error> {
+    async fn collect(
+        &self,
+        client: &Client,
+        cluster: &ClusterName,
+        key: &Key,
+        object: &Envelope<'_>,
+    ) -> Result<Action, Error> {
         let owners = &object.metadata.owner_references;
         if owners.is_empty() {
             return Ok(Action::Done);
@@ -175,11 +192,17 @@ impl Controller {
         }
         if solid > 0 {
             if !gone.is_empty() || !waiting.is_empty() {
-                ignore_gone(self.keep_owners(client, key, object, |o| !gone.contains(&o.uid.as_str()) && !waiting.contains(&o.uid.as_str())).await)?;
+                ignore_gone(
+                    self.keep_owners(client, key, object, |o| {
+                        !gone.contains(&o.uid.as_str()) && !waiting.contains(&o.uid.as_str())
+                    })
+                    .await,
+                )?;
             }
             return Ok(Action::Done);
         }
-        let policy = if !waiting.is_empty() && !self.dependents(key, object).is_empty() { "Foreground" } else { "Background" };
+        let policy =
+            if !waiting.is_empty() && !self.dependents(key, object).is_empty() { "Foreground" } else { "Background" };
         let params = DeleteParams {
             uid: Some(object.metadata.uid.to_string()),
             resource_version: Some(object.metadata.resource_version.to_string()),
@@ -196,7 +219,8 @@ impl Controller {
     }
 
     fn owner_state(&self, cluster: &ClusterName, namespace: &str, owner: &OwnerReference) -> Result<OwnerState, Error> {
-        let unknown = || Status::internal(format!("the owner's kind {}/{} is not served", owner.api_version, owner.kind));
+        let unknown =
+            || Status::internal(format!("the owner's kind {}/{} is not served", owner.api_version, owner.kind));
         let gv = GroupVersion::parse(&owner.api_version).ok_or_else(unknown)?;
         let gvk = GroupVersionKind::new(gv.group, gv.version, owner.kind.as_str());
         let resource = self.context.kinds.resource_of(cluster, &gvk).ok_or_else(unknown)?;
@@ -211,7 +235,13 @@ impl Controller {
     }
 
     /// Leaves an object only the owners that `keep` picks; the version is checked, so a change meanwhile is not lost.
-    async fn keep_owners(&self, client: &Client, key: &Key, object: &Envelope<'_>, keep: impl Fn(&OwnerReference) -> bool) -> Result<(), Error> {
+    async fn keep_owners(
+        &self,
+        client: &Client,
+        key: &Key,
+        object: &Envelope<'_>,
+        keep: impl Fn(&OwnerReference) -> bool,
+    ) -> Result<(), Error> {
         let Some(entry) = self.context.store.get(key) else { return Ok(()) };
         let full: serde_json::Value = serde_json::from_slice(&entry.value).unwrap_or_default();
         let kept: Vec<&serde_json::Value> = full
@@ -223,9 +253,20 @@ impl Controller {
             .collect();
         let owners = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
         let meta = &Envelope::read(&entry.value).metadata;
-        let patch = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
+        let patch =
+            json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
         let parts = key.parts();
-        client.patch(&gvr(key, object)?, parts.namespace, parts.name, "", &Patch::Merge(&patch), &WriteParams::manager("garbage-collector")).await.map(drop)
+        client
+            .patch(
+                &gvr(key, object)?,
+                parts.namespace,
+                parts.name,
+                "",
+                &Patch::Merge(&patch),
+                &WriteParams::manager("garbage-collector"),
+            )
+            .await
+            .map(drop)
     }
 }
 
@@ -252,7 +293,9 @@ fn state_of(store: &Store, key: &Key, owner: &OwnerReference) -> OwnerState {
 
 /// The resource of a stored object in the version it is stored in.
 fn gvr(key: &Key, object: &Envelope<'_>) -> Result<GroupVersionResource, Error> {
-    let version = GroupVersion::parse(&object.api_version).ok_or_else(|| Status::internal(format!("{key} is stored without an apiVersion")))?.version;
+    let version = GroupVersion::parse(&object.api_version)
+        .ok_or_else(|| Status::internal(format!("{key} is stored without an apiVersion")))?
+        .version;
     let parts = key.parts();
     Ok(GroupVersionResource::new(parts.group, version, parts.resource))
 }
@@ -262,7 +305,17 @@ async fn remove_finalizer(client: &Client, key: &Key, object: &Envelope<'_>, fin
     let kept = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
     let patch = json!({"metadata": {"resourceVersion": object.metadata.resource_version, "finalizers": kept}});
     let parts = key.parts();
-    client.patch(&gvr(key, object)?, parts.namespace, parts.name, "", &Patch::Merge(&patch), &WriteParams::manager("garbage-collector")).await.map(drop)
+    client
+        .patch(
+            &gvr(key, object)?,
+            parts.namespace,
+            parts.name,
+            "",
+            &Patch::Merge(&patch),
+            &WriteParams::manager("garbage-collector"),
+        )
+        .await
+        .map(drop)
 }
 
 /// What is gone needs nothing; what has changed comes back with its event.

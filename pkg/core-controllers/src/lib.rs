@@ -44,5 +44,13 @@ pub async fn run(context: Context, stop: CancellationToken) {
         roles.observe(&seen);
         events.observe(&seen);
     });
-    tokio::join!(cursor, namespaces.run(&stop), garbage.run(&stop), accounts.run(&stop), definitions.run(&stop), roles.run(&stop), events.run(&stop));
+    tokio::join!(
+        cursor,
+        namespaces.run(&stop),
+        garbage.run(&stop),
+        accounts.run(&stop),
+        definitions.run(&stop),
+        roles.run(&stop),
+        events.run(&stop)
+    );
 }

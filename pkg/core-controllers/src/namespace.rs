@@ -1,6 +1,9 @@
 //! Empties namespaces that are being deleted, then lets them go (G-02..G-05).
 
-use std::{collections::{BTreeMap, HashSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use kcp_apimachinery::{GroupResource, GroupVersion, GroupVersionResource, object, time::Timestamp};
 use kcp_apis::conditions::{self, ConditionStatus};
@@ -12,7 +15,11 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{CONCURRENCY, context::Context, meta::{Envelope, Seen}};
+use crate::{
+    CONCURRENCY,
+    context::Context,
+    meta::{Envelope, Seen},
+};
 
 /// The finalizer in `spec.finalizers` that this controller removes.
 const FINALIZER: &str = "kubernetes";
@@ -88,18 +95,29 @@ impl Controller {
         let mut status = namespace.clone();
         set_conditions(&mut status, &left, &failures, &Timestamp::now().rfc3339());
         if status["status"] != namespace["status"] {
-            match client.update(&namespaces, "", &key.name, "status", &status, &WriteParams::manager("namespace-controller")).await {
+            match client
+                .update(&namespaces, "", &key.name, "status", &status, &WriteParams::manager("namespace-controller"))
+                .await
+            {
                 Ok(_) => {}
                 Err(e) if e.is_not_found() => return Ok(Action::Done),
                 Err(e) => return Err(e),
             }
         }
-        if failures.is_empty() { Ok(Action::Done) } else { Err(kcp_apimachinery::Status::internal(failures.join("; ")).into()) }
+        if failures.is_empty() {
+            Ok(Action::Done)
+        } else {
+            Err(kcp_apimachinery::Status::internal(failures.join("; ")).into())
+        }
     }
 }
 
 /// Takes the finalizer out; the server removes the namespace when it was the last.
-async fn finalize(client: &kcp_client::Client, namespaces: &GroupVersionResource, mut namespace: Value) -> Result<Action, Error> {
+async fn finalize(
+    client: &kcp_client::Client,
+    namespaces: &GroupVersionResource,
+    mut namespace: Value,
+) -> Result<Action, Error> {
     if let Some(finalizers) = namespace.pointer_mut("/spec/finalizers").and_then(Value::as_array_mut) {
         finalizers.retain(|f| f != FINALIZER);
     }
@@ -162,21 +180,51 @@ fn set_conditions(namespace: &mut Value, left: &BTreeMap<GroupResource, Content>
         conditions::set_condition(namespace, kind, status, reason, message, now);
     };
     set("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered");
-    set("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed");
+    set(
+        "NamespaceDeletionGroupVersionParsingFailure",
+        false,
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed",
+    );
     if failures.is_empty() {
-        set("NamespaceDeletionContentFailure", false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization");
+        set(
+            "NamespaceDeletionContentFailure",
+            false,
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        );
     } else {
-        set("NamespaceDeletionContentFailure", true, "ContentDeletionFailed", &format!("Failed to delete all resource types, {} remaining: {}", failures.len(), failures.join(", ")));
+        set(
+            "NamespaceDeletionContentFailure",
+            true,
+            "ContentDeletionFailed",
+            &format!("Failed to delete all resource types, {} remaining: {}", failures.len(), failures.join(", ")),
+        );
     }
     if remaining.is_empty() {
         set("NamespaceContentRemaining", false, "ContentRemoved", "All content successfully removed");
     } else {
-        set("NamespaceContentRemaining", true, "SomeResourcesRemain", &format!("Some resources are remaining: {}", remaining.join(", ")));
+        set(
+            "NamespaceContentRemaining",
+            true,
+            "SomeResourcesRemain",
+            &format!("Some resources are remaining: {}", remaining.join(", ")),
+        );
     }
     if held.is_empty() {
-        set("NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", "All content-preserving finalizers finished");
+        set(
+            "NamespaceFinalizersRemaining",
+            false,
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished",
+        );
     } else {
-        set("NamespaceFinalizersRemaining", true, "SomeFinalizersRemain", &format!("Some content in the namespace has finalizers remaining: {}", held.join(", ")));
+        set(
+            "NamespaceFinalizersRemaining",
+            true,
+            "SomeFinalizersRemain",
+            &format!("Some content in the namespace has finalizers remaining: {}", held.join(", ")),
+        );
     }
 }
 
@@ -190,13 +238,35 @@ mod tests {
     fn conditions_say_what_remains() {
         let left = BTreeMap::from([(
             GroupResource::new("example.dev", "tiles"),
-            Content { version: "v1".into(), count: 2, waiting: 2, finalizers: [("example.dev/hold".to_owned(), 2)].into() },
+            Content {
+                version: "v1".into(),
+                count: 2,
+                waiting: 2,
+                finalizers: [("example.dev/hold".to_owned(), 2)].into(),
+            },
         )]);
         let mut ns = json!({"status": {"phase": "Terminating"}});
         set_conditions(&mut ns, &left, &[], "2026-01-01T00:00:00Z");
-        let message = |kind: &str| ns["status"]["conditions"].as_array().and_then(|c| c.iter().find(|c| c["type"] == kind)).map(|c| c["message"].clone());
-        assert_eq!(message("NamespaceContentRemaining"), Some("Some resources are remaining: tiles.example.dev has 2 resource instances".into()));
-        assert_eq!(message("NamespaceFinalizersRemaining"), Some("Some content in the namespace has finalizers remaining: example.dev/hold in 2 resource instances".into()));
-        assert_eq!(message("NamespaceDeletionContentFailure"), Some("All content successfully deleted, may be waiting on finalization".into()));
+        let message = |kind: &str| {
+            ns["status"]["conditions"]
+                .as_array()
+                .and_then(|c| c.iter().find(|c| c["type"] == kind))
+                .map(|c| c["message"].clone())
+        };
+        assert_eq!(
+            message("NamespaceContentRemaining"),
+            Some("Some resources are remaining: tiles.example.dev has 2 resource instances".into())
+        );
+        assert_eq!(
+            message("NamespaceFinalizersRemaining"),
+            Some(
+                "Some content in the namespace has finalizers remaining: example.dev/hold in 2 resource instances"
+                    .into()
+            )
+        );
+        assert_eq!(
+            message("NamespaceDeletionContentFailure"),
+            Some("All content successfully deleted, may be waiting on finalization".into())
+        );
     }
 }

@@ -10,7 +10,11 @@ use kcp_storage::Key;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{CONCURRENCY, context::Context, meta::{Envelope, Seen}};
+use crate::{
+    CONCURRENCY,
+    context::Context,
+    meta::{Envelope, Seen},
+};
 
 const ACCOUNT: &str = "default";
 const CA_MAP: &str = "kube-root-ca.crt";

@@ -4,11 +4,18 @@
 //! waited for; when no finalizer is left, one commit purges the logical cluster and removes the Workspace. So nothing
 //! of a workspace is served after it is gone, and what finalizers stand for has happened before.
 
-use std::{collections::{BTreeMap, HashMap}, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use kcp_apimachinery::{GroupVersion, GroupVersionResource, Status, object, time::Timestamp};
-use kcp_apis::{conditions::{self, ConditionStatus}, core::{self, phase}, tenancy::{self, condition, reason}};
+use kcp_apis::{
+    conditions::{self, ConditionStatus},
+    core::{self, phase},
+    tenancy::{self, condition, reason},
+};
 use kcp_client::{DeleteParams, Error, Patch, WriteParams};
 use kcp_controller::{Action, Found, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
@@ -20,7 +27,13 @@ use tokio_util::sync::CancellationToken;
 use crate::Context;
 
 /// Finalizers that stand for nothing outside the workspace: the purge does their work.
-const INTERNAL: [&str; 5] = ["foregroundDeletion", "orphan", "customresourcecleanup.apiextensions.k8s.io", core::LOGICAL_CLUSTER_FINALIZER, core::CONTENT_FINALIZER];
+const INTERNAL: [&str; 5] = [
+    "foregroundDeletion",
+    "orphan",
+    "customresourcecleanup.apiextensions.k8s.io",
+    core::LOGICAL_CLUSTER_FINALIZER,
+    core::CONTENT_FINALIZER,
+];
 /// How many requests one workspace's deletion makes at a time.
 const PARALLEL: usize = 32;
 /// How many workspaces are emptied at a time.
@@ -56,7 +69,9 @@ impl Controller {
         }
         // The word is looked for before the object is parsed: most events are not about deletion.
         let workspace = parts.group == tenancy::GROUP && parts.resource == tenancy::WORKSPACE.resource;
-        if workspace && !gone && contains(value, b"\"deletionTimestamp\"")
+        if workspace
+            && !gone
+            && contains(value, b"\"deletionTimestamp\"")
             && let Some(key) = ObjectKey::from_storage(key)
         {
             self.queue.add(key);
@@ -68,7 +83,9 @@ impl Controller {
     }
 
     async fn reconcile(&self, key: ObjectKey) -> Result<Action, Error> {
-        let Ok(storage_key) = Key::object(&tenancy::WORKSPACE.group_resource(), &key.cluster, "", &key.name) else { return Ok(Action::Done) };
+        let Ok(storage_key) = Key::object(&tenancy::WORKSPACE.group_resource(), &key.cluster, "", &key.name) else {
+            return Ok(Action::Done);
+        };
         let Some(entry) = self.context.store.get(&storage_key) else { return Ok(Action::Done) };
         let workspace: Value = serde_json::from_slice(&entry.value).unwrap_or_default();
         if !object::is_deleting(&workspace) {
@@ -81,7 +98,9 @@ impl Controller {
         // From here on events in the child bring the key back, so none between the looks below and the end is missed.
         let asked = {
             let mut deleting = self.deleting.lock();
-            let d = deleting.entry(child.to_string()).or_insert_with(|| Deleting { workspace: key.clone(), children_asked: false });
+            let d = deleting
+                .entry(child.to_string())
+                .or_insert_with(|| Deleting { workspace: key.clone(), children_asked: false });
             d.workspace = key.clone();
             d.children_asked
         };
@@ -124,10 +143,12 @@ impl Controller {
             .map(|(k, _)| k.parts().name.to_owned())
             .collect();
         let (client, gvr) = (self.context.client.cluster(child.as_str()), tenancy::WORKSPACE.gvr());
-        stream::iter(names.into_iter().map(Ok)).try_for_each_concurrent(PARALLEL, |name| {
-            let (client, gvr) = (&client, &gvr);
-            async move { not_found_is_fine(client.delete(gvr, "", &name, &DeleteParams::default()).await) }
-        }).await
+        stream::iter(names.into_iter().map(Ok))
+            .try_for_each_concurrent(PARALLEL, |name| {
+                let (client, gvr) = (&client, &gvr);
+                async move { not_found_is_fine(client.delete(gvr, "", &name, &DeleteParams::default()).await) }
+            })
+            .await
     }
 
     async fn delete_held(&self, child: &ClusterName, held: &[Held]) -> Result<(), Error> {
@@ -147,13 +168,25 @@ impl Controller {
 
     /// Purges the logical cluster and removes the Workspace in one commit; when someone else holds the Workspace by a
     /// finalizer of their own, only ours is taken away.
-    async fn finish(&self, key: &ObjectKey, storage_key: Key, revision: u64, workspace: &Value, child: Option<&ClusterName>) -> Result<Action, Error> {
-        let others: Vec<&str> = object::finalizers(workspace).filter(|f| *f != core::LOGICAL_CLUSTER_FINALIZER).collect();
+    async fn finish(
+        &self,
+        key: &ObjectKey,
+        storage_key: Key,
+        revision: u64,
+        workspace: &Value,
+        child: Option<&ClusterName>,
+    ) -> Result<Action, Error> {
+        let others: Vec<&str> =
+            object::finalizers(workspace).filter(|f| *f != core::LOGICAL_CLUSTER_FINALIZER).collect();
         let mut batch = Batch::new();
         if let Some(child) = child {
             batch = batch.purge(child.clone());
         }
-        batch = if others.is_empty() { batch.delete(storage_key, Expect::Revision(revision)) } else { batch.check(storage_key, Expect::Revision(revision)) };
+        batch = if others.is_empty() {
+            batch.delete(storage_key, Expect::Revision(revision))
+        } else {
+            batch.check(storage_key, Expect::Revision(revision))
+        };
         match self.context.store.commit(batch).await {
             Ok(_) => {}
             // The Workspace has changed meanwhile: its event brings the key back.
@@ -163,7 +196,18 @@ impl Controller {
         if !others.is_empty() {
             let patch = json!({"metadata": {"uid": object::uid(workspace), "finalizers": others}});
             let client = self.context.client.cluster(key.cluster.as_str());
-            not_found_is_fine(client.patch(&tenancy::WORKSPACE.gvr(), "", &key.name, "", &Patch::Merge(&patch), &WriteParams::manager("workspace-deletion")).await)?;
+            not_found_is_fine(
+                client
+                    .patch(
+                        &tenancy::WORKSPACE.gvr(),
+                        "",
+                        &key.name,
+                        "",
+                        &Patch::Merge(&patch),
+                        &WriteParams::manager("workspace-deletion"),
+                    )
+                    .await,
+            )?;
         }
         Ok(Action::Done)
     }
@@ -172,18 +216,37 @@ impl Controller {
     async fn wait(&self, key: &ObjectKey, workspace: &Value, reason: &str, message: &str) -> Result<Action, Error> {
         let mut changed = workspace.clone();
         object::child_mut(&mut changed, "status").insert("phase".into(), phase::DELETING.into());
-        conditions::set_condition(&mut changed, condition::WORKSPACE_CONTENT_DELETED, ConditionStatus::False, reason, message, &Timestamp::now().rfc3339());
+        conditions::set_condition(
+            &mut changed,
+            condition::WORKSPACE_CONTENT_DELETED,
+            ConditionStatus::False,
+            reason,
+            message,
+            &Timestamp::now().rfc3339(),
+        );
         if changed["status"] != workspace["status"] {
             let patch = json!({"metadata": {"uid": object::uid(workspace)}, "status": {"phase": phase::DELETING, "conditions": changed["status"]["conditions"]}});
             let client = self.context.client.cluster(key.cluster.as_str());
-            not_found_is_fine(client.patch(&tenancy::WORKSPACE.gvr(), "", &key.name, "status", &Patch::Merge(&patch), &WriteParams::manager("workspace-deletion")).await)?;
+            not_found_is_fine(
+                client
+                    .patch(
+                        &tenancy::WORKSPACE.gvr(),
+                        "",
+                        &key.name,
+                        "status",
+                        &Patch::Merge(&patch),
+                        &WriteParams::manager("workspace-deletion"),
+                    )
+                    .await,
+            )?;
         }
         Ok(Action::Done)
     }
 }
 
 fn has_children(snapshot: &Snapshot, child: &ClusterName) -> bool {
-    Prefix::cluster(&tenancy::WORKSPACE.group_resource(), child).is_ok_and(|p| snapshot.range(&p, None).next().is_some())
+    Prefix::cluster(&tenancy::WORKSPACE.group_resource(), child)
+        .is_ok_and(|p| snapshot.range(&p, None).next().is_some())
 }
 
 /// An object that must be waited for.
@@ -207,11 +270,13 @@ fn held_objects(store: &Store, cluster: &ClusterName) -> Vec<Held> {
                 continue;
             }
             let value: Value = serde_json::from_slice(&entry.value).unwrap_or_default();
-            let finalizers: Vec<String> = object::finalizers(&value).filter(|f| !INTERNAL.contains(f)).map(str::to_owned).collect();
+            let finalizers: Vec<String> =
+                object::finalizers(&value).filter(|f| !INTERNAL.contains(f)).map(str::to_owned).collect();
             if finalizers.is_empty() {
                 continue;
             }
-            let version = value["apiVersion"].as_str().and_then(GroupVersion::parse).map(|gv| gv.version).unwrap_or_default();
+            let version =
+                value["apiVersion"].as_str().and_then(GroupVersion::parse).map(|gv| gv.version).unwrap_or_default();
             let parts = key.parts();
             held.push(Held {
                 gvr: GroupVersionResource::new(parts.group, version, parts.resource),

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use kcp_apimachinery::{GroupResource, object, time::Timestamp};
-use kcp_apis::{conditions::{self, ConditionStatus}, core::{self, phase}, tenancy::{self, condition, reason}};
+use kcp_apis::{
+    conditions::{self, ConditionStatus},
+    core::{self, phase},
+    tenancy::{self, condition, reason},
+};
 use kcp_client::{Client, Error, Patch, WriteParams};
 use kcp_controller::{Action, Found, Queue, run};
 use kcp_logicalcluster::ClusterName;
@@ -34,7 +38,8 @@ impl Controller {
         if parts.group != core::GROUP || parts.resource != core::LOGICAL_CLUSTER.resource {
             return;
         }
-        let initializing = serde_json::from_slice::<Value>(value).is_ok_and(|v| v.pointer("/status/phase").is_some_and(|p| p == phase::INITIALIZING));
+        let initializing = serde_json::from_slice::<Value>(value)
+            .is_ok_and(|v| v.pointer("/status/phase").is_some_and(|p| p == phase::INITIALIZING));
         if initializing && let Ok(cluster) = ClusterName::new(parts.cluster) {
             self.queue.add(cluster);
         }
@@ -45,11 +50,15 @@ impl Controller {
     }
 
     async fn reconcile(&self, cluster: ClusterName) -> Result<Action, Error> {
-        let Some(logical) = self.read(&core::LOGICAL_CLUSTER.group_resource(), &cluster, core::LOGICAL_CLUSTER_NAME) else { return Ok(Action::Done) };
+        let Some(logical) = self.read(&core::LOGICAL_CLUSTER.group_resource(), &cluster, core::LOGICAL_CLUSTER_NAME)
+        else {
+            return Ok(Action::Done);
+        };
         if logical.pointer("/status/phase").is_none_or(|p| p != phase::INITIALIZING) {
             return Ok(Action::Done);
         }
-        let remaining: Vec<&Value> = logical.pointer("/status/initializers").and_then(Value::as_array).into_iter().flatten().collect();
+        let remaining: Vec<&Value> =
+            logical.pointer("/status/initializers").and_then(Value::as_array).into_iter().flatten().collect();
         let text = |p: &str| logical.pointer(p).and_then(Value::as_str).unwrap_or_default();
         let (parent, name) = (text("/spec/owner/cluster"), text("/spec/owner/name"));
         let ready = remaining.is_empty();
@@ -73,7 +82,13 @@ impl Controller {
     }
 }
 
-async fn set_status(client: &Client, object: &Value, gvr: &kcp_apimachinery::GroupVersionResource, remaining: &[&Value], ready: bool) -> Result<(), Error> {
+async fn set_status(
+    client: &Client,
+    object: &Value,
+    gvr: &kcp_apimachinery::GroupVersionResource,
+    remaining: &[&Value],
+    ready: bool,
+) -> Result<(), Error> {
     let mut changed = object.clone();
     let status = object::child_mut(&mut changed, "status");
     status.insert("initializers".into(), json!(remaining));
@@ -84,13 +99,30 @@ async fn set_status(client: &Client, object: &Value, gvr: &kcp_apimachinery::Gro
     } else {
         let names: Vec<&str> = remaining.iter().filter_map(|i| i.as_str()).collect();
         let message = format!("Initializers still exist: {}", names.join(", "));
-        conditions::set_condition(&mut changed, condition::WORKSPACE_INITIALIZED, ConditionStatus::False, reason::INITIALIZER_EXISTS, &message, &now);
+        conditions::set_condition(
+            &mut changed,
+            condition::WORKSPACE_INITIALIZED,
+            ConditionStatus::False,
+            reason::INITIALIZER_EXISTS,
+            &message,
+            &now,
+        );
     }
     if changed["status"] == object["status"] {
         return Ok(());
     }
     let patch = json!({"metadata": {"resourceVersion": object::resource_version(object)}, "status": changed["status"]});
-    match client.patch(gvr, "", object::name(object), "status", &Patch::Merge(&patch), &WriteParams::manager("workspace-initialization")).await {
+    match client
+        .patch(
+            gvr,
+            "",
+            object::name(object),
+            "status",
+            &Patch::Merge(&patch),
+            &WriteParams::manager("workspace-initialization"),
+        )
+        .await
+    {
         Err(e) if !e.is_not_found() => Err(e),
         _ => Ok(()),
     }

@@ -1,0 +1,18 @@
+//! What the garbage collector must know of types, from the registry.
+
+use std::sync::Arc;
+
+use kcp_apimachinery::{GroupVersionKind, GroupVersionResource};
+use kcp_core_controllers::{Kinds, Resource};
+use kcp_logicalcluster::ClusterName;
+use kcp_registry::Registry;
+
+pub(crate) struct RegistryKinds(pub(crate) Arc<Registry>);
+
+impl Kinds for RegistryKinds {
+    fn resource_of(&self, cluster: &ClusterName, kind: &GroupVersionKind) -> Option<Resource> {
+        let info = self.0.types(cluster).lookup_kind(kind)?;
+        let gvr = GroupVersionResource::new(&kind.group, &kind.version, &info.resource);
+        Some(Resource { gvr, namespaced: info.namespaced })
+    }
+}

@@ -1,0 +1,116 @@
+//! Replica sets make pods.
+
+use std::sync::Arc;
+
+use kcp_apimachinery::{GroupVersionResource, object};
+use kcp_client::{DeleteParams, Error, WriteParams};
+use kcp_controller::{Action, Queue, run};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{CONCURRENCY, Context, controller_of, objects::number};
+
+const MANAGER: &str = "replicaset-controller";
+
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    queue: Queue<(String, String)>,
+}
+
+impl Controller {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context, queue: Queue::default() }
+    }
+
+    pub(crate) fn observe(&self, namespace: &str, name: &str) {
+        self.queue.add((namespace.to_owned(), name.to_owned()));
+    }
+
+    /// A pod has changed: its replica set counts again.
+    pub(crate) fn observe_owned(&self, namespace: &str, pod: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<Value>(pod) else { return };
+        if let Some((name, _)) = controller_of(&object, "ReplicaSet") {
+            self.observe(namespace, name);
+        }
+    }
+
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        run("replicaset", &self.queue, CONCURRENCY, stop, |key| self.reconcile(key)).await;
+    }
+
+    async fn reconcile(&self, (namespace, name): (String, String)) -> Result<Action, Error> {
+        let Some(set) = self.context.get("apps", "replicasets", &namespace, &name) else { return Ok(Action::Done) };
+        if object::is_deleting(&set) {
+            return Ok(Action::Done);
+        }
+        let pods_gvr = GroupVersionResource::new("", "v1", "pods");
+        let live = |p: &Value| {
+            !object::is_deleting(p) && !matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+        };
+        let mut pods = self.context.owned("", "pods", &namespace, "ReplicaSet", object::uid(&set));
+        pods.retain(live);
+        let wanted = usize::try_from(number(&set, "/spec/replicas", 1)).unwrap_or(0);
+        for _ in pods.len()..wanted {
+            let pod = pod(&set);
+            self.context.client.create(&pods_gvr, &namespace, &pod, &WriteParams::manager(MANAGER)).await?;
+        }
+        // Those that are not ready go first.
+        pods.sort_by_key(is_ready);
+        for extra in pods.iter().take(pods.len().saturating_sub(wanted)) {
+            let params = DeleteParams { uid: Some(object::uid(extra).to_owned()), ..DeleteParams::default() };
+            match self.context.client.delete(&pods_gvr, &namespace, object::name(extra), &params).await {
+                Err(e) if !e.is_not_found() => return Err(e),
+                _ => {}
+            }
+        }
+        self.write_status(&namespace, &set).await?;
+        Ok(Action::Done)
+    }
+
+    async fn write_status(&self, namespace: &str, set: &Value) -> Result<(), Error> {
+        let mut pods = self.context.owned("", "pods", namespace, "ReplicaSet", object::uid(set));
+        pods.retain(|p| !object::is_deleting(p));
+        let ready = pods.iter().filter(|p| is_ready(p)).count();
+        let mut changed = set.clone();
+        let status = object::child_mut(&mut changed, "status");
+        status.insert("replicas".into(), pods.len().into());
+        status.insert("fullyLabeledReplicas".into(), pods.len().into());
+        status.insert("observedGeneration".into(), object::generation(set).into());
+        for field in ["readyReplicas", "availableReplicas"] {
+            status.insert(field.into(), ready.into());
+        }
+        if changed["status"] == set["status"] {
+            return Ok(());
+        }
+        let gvr = GroupVersionResource::new("apps", "v1", "replicasets");
+        match self
+            .context
+            .client
+            .update(&gvr, namespace, object::name(set), "status", &changed, &WriteParams::manager(MANAGER))
+            .await
+        {
+            // It has changed or gone meanwhile: its event brings it back.
+            Err(e) if !e.is_conflict() && !e.is_not_found() => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_ready(pod: &Value) -> bool {
+    kcp_apis::conditions::is_true(pod, "Ready")
+}
+
+fn pod(set: &Value) -> Value {
+    let template = &set["spec"]["template"];
+    let mut pod =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"], "spec": template["spec"]});
+    let meta = object::meta_mut(&mut pod);
+    meta.remove("creationTimestamp");
+    meta.insert("generateName".into(), format!("{}-", object::name(set)).into());
+    meta.insert(
+        "ownerReferences".into(),
+        json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": object::name(set), "uid": object::uid(set), "controller": true, "blockOwnerDeletion": true}]),
+    );
+    object::child_mut(&mut pod, "spec").insert("nodeName".into(), crate::NODE.into());
+    pod
+}
