@@ -1,0 +1,189 @@
+//! Whether a physical cluster is there: conditions `HeartbeatHealthy` and `Ready` of its WorkloadCluster.
+//!
+//! Each WorkloadCluster that is well waits in the queue for the moment in which it no longer would be; a heartbeat
+//! moves that moment. There is one timer for all of them.
+
+use std::{sync::Arc, time::Duration};
+
+use kcp_apimachinery::{
+    object,
+    time::{Timestamp, parse_rfc3339},
+};
+use kcp_apis::{
+    conditions::{self, Condition},
+    workload::{SYNCER_FINALIZER, WORKLOAD_CLUSTER, condition, reason},
+};
+use kcp_client::{Error, Patch, WriteParams};
+use kcp_controller::{Action, ObjectKey, Queue, run};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    CONCURRENCY, Context,
+    read::{Seen, get, gone_is_fine, text},
+};
+
+const MANAGER: &str = "workload-cluster-heartbeat";
+
+/// What [`evaluate`] found.
+#[derive(Debug, PartialEq)]
+struct Health {
+    /// Whether the conditions changed.
+    changed: bool,
+    /// Whether the syncer was heard lately.
+    alive: bool,
+    /// When to look again.
+    after: Option<Duration>,
+}
+
+/// Brings the conditions of a WorkloadCluster up to date.
+fn evaluate(cluster: &mut Value, now: Timestamp, threshold: Duration) -> Health {
+    let heard = text(cluster, "/status/lastSyncerHeartbeatTime").to_owned();
+    let age = parse_rfc3339(&heard).map(|at| now.seconds_since(at));
+    let limit = i64::try_from(threshold.as_secs()).unwrap_or(i64::MAX);
+    // A clock that runs ahead of ours is no reason to trust a heartbeat for longer than the threshold from now.
+    let left = age.map(|age| (limit - age).min(limit)).filter(|left| *left > 0);
+    let message = match &age {
+        None => "No heartbeat yet seen".to_owned(),
+        Some(_) => format!("No heartbeat since {heard}"),
+    };
+    let healthy = match left {
+        Some(_) => Condition::holds(condition::HEARTBEAT_HEALTHY),
+        None => Condition::fails(condition::HEARTBEAT_HEALTHY, reason::ERROR_HEARTBEAT, &message),
+    };
+    let now = now.rfc3339();
+    let mut changed = conditions::set(cluster, &healthy, &now);
+    // Types that cannot be synced or learned do not keep the others from running, so they do not count here.
+    changed |= conditions::summarize(cluster, &[condition::HEARTBEAT_HEALTHY], &now);
+    Health { changed, alive: left.is_some(), after: left.map(|left| Duration::from_secs(left.unsigned_abs())) }
+}
+
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    queue: Queue<ObjectKey>,
+}
+
+impl Controller {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context, queue: Queue::default() }
+    }
+
+    pub(crate) fn observe(&self, seen: &Seen<'_>) {
+        if !seen.deleted
+            && seen.parts.resource == WORKLOAD_CLUSTER.resource
+            && seen.parts.group == WORKLOAD_CLUSTER.group
+            && let Some(cluster) = seen.cluster()
+        {
+            self.queue.add(ObjectKey { cluster, namespace: String::new(), name: seen.parts.name.to_owned() });
+        }
+    }
+
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        run(MANAGER, &self.queue, CONCURRENCY, stop, |key| self.reconcile(key)).await;
+    }
+
+    async fn reconcile(&self, key: ObjectKey) -> Result<Action, Error> {
+        let Some(current) = get(&self.context.store, &WORKLOAD_CLUSTER.group_resource(), &key.cluster, "", &key.name)
+        else {
+            return Ok(Action::Done);
+        };
+        let mut wanted = current.clone();
+        let health = evaluate(&mut wanted, Timestamp::now(), self.context.heartbeat_threshold);
+        let client = self.context.client.cluster(key.cluster.as_str());
+        let params = WriteParams::manager(MANAGER);
+        let gvr = WORKLOAD_CLUSTER.gvr();
+        if health.changed {
+            // The syncer writes conditions of its own, so the version is checked.
+            let patch = json!({
+                "metadata": {"resourceVersion": object::resource_version(&current)},
+                "status": {"conditions": wanted["status"]["conditions"]},
+            });
+            gone_is_fine(client.patch(&gvr, "", &key.name, "status", &Patch::Merge(&patch), &params).await)?;
+            // What was written comes back as an event.
+            return Ok(health.after.map_or(Action::Done, Action::After));
+        }
+        if object::is_deleting(&current) && !health.alive && object::finalizers(&current).any(|f| f == SYNCER_FINALIZER)
+        {
+            // Nobody is left to take the objects out of a physical cluster that is gone; waiting for it would keep the
+            // WorkloadCluster for ever.
+            let finalizers: Vec<&str> = object::finalizers(&current).filter(|f| *f != SYNCER_FINALIZER).collect();
+            let patch = json!({"metadata": {
+                "resourceVersion": object::resource_version(&current), "finalizers": finalizers,
+            }});
+            tracing::warn!(
+                cluster = %key.cluster,
+                workload_cluster = key.name,
+                "the physical cluster is away: what was synced to it stays there"
+            );
+            gone_is_fine(client.patch(&gvr, "", &key.name, "", &Patch::Merge(&patch), &params).await)?;
+        }
+        Ok(health.after.map_or(Action::Done, Action::After))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_700_000_000 + seconds)
+    }
+
+    fn heard(seconds: i64) -> Value {
+        json!({"status": {"lastSyncerHeartbeatTime": at(seconds).rfc3339()}})
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn health_follows_the_heartbeat() {
+        for (name, mut cluster, now, ready, message, after) in [
+            ("never heard", json!({}), 0, "False", "No heartbeat yet seen".to_owned(), None),
+            ("just heard", heard(0), 0, "True", String::new(), Some(60)),
+            ("heard a while ago", heard(0), 45, "True", String::new(), Some(15)),
+            ("too long ago", heard(0), 60, "False", format!("No heartbeat since {}", at(0).rfc3339()), None),
+            ("from the future", heard(3600), 0, "True", String::new(), Some(60)),
+            (
+                "nonsense",
+                json!({"status": {"lastSyncerHeartbeatTime": "x"}}),
+                0,
+                "False",
+                "No heartbeat yet seen".into(),
+                None,
+            ),
+        ] {
+            let health = evaluate(&mut cluster, at(now), MINUTE);
+            assert!(health.changed, "{name}");
+            assert_eq!(health.alive, ready == "True", "{name}");
+            assert_eq!(health.after, after.map(Duration::from_secs), "{name}");
+            for kind in ["Ready", "HeartbeatHealthy"] {
+                let c = conditions::get(&cluster, kind).unwrap();
+                assert_eq!(c["status"], ready, "{name}");
+                assert_eq!(c.get("message").and_then(Value::as_str).unwrap_or_default(), message, "{name}");
+            }
+            assert!(!evaluate(&mut cluster, at(now), MINUTE).changed, "{name}: nothing new is nothing to write");
+        }
+    }
+
+    #[test]
+    fn coming_back_is_seen() {
+        let mut cluster = heard(0);
+        evaluate(&mut cluster, at(100), MINUTE);
+        cluster["status"]["lastSyncerHeartbeatTime"] = at(101).rfc3339().into();
+        assert!(evaluate(&mut cluster, at(101), MINUTE).changed);
+        assert!(conditions::is_true(&cluster, "Ready"));
+    }
+
+    /// A missing type is shown by the syncer's condition and does not stop the others.
+    #[test]
+    fn missing_types_do_not_make_a_cluster_unready() {
+        let mut cluster = heard(0);
+        conditions::set(
+            &mut cluster,
+            &Condition::fails(condition::SYNCER_READY, "ResourcesMissing", "m"),
+            "2026-01-01T00:00:00Z",
+        );
+        evaluate(&mut cluster, at(0), MINUTE);
+        assert!(conditions::is_true(&cluster, "Ready") && !conditions::is_true(&cluster, condition::SYNCER_READY));
+    }
+}
