@@ -69,17 +69,14 @@ pub struct ResourcePath<'a> {
     pub name: Cow<'a, str>,
     /// The subresource, empty for the object itself.
     pub subresource: Cow<'a, str>,
+    /// The path goes through `namespaces/<ns>/`, so what it names must live in namespaces. Not set for the resource
+    /// `namespaces` itself, but set for `namespaces/a/namespaces/b`, which names nothing: it must not be taken for the
+    /// namespace `b` with the rights that somebody has in `a`.
+    pub through_namespace: bool,
     /// The path has the old `/watch/` in it (W-17).
     pub legacy_watch: bool,
     /// There are segments after the subresource; no route of ours has any.
     pub excess: bool,
-}
-
-impl ResourcePath<'_> {
-    /// Whether the path goes through `namespaces/<ns>/` (for the resource `namespaces` itself it does not).
-    pub fn through_namespace(&self) -> bool {
-        !self.namespace.is_empty() && self.resource != "namespaces"
-    }
 }
 
 /// Parses the path of a request.
@@ -192,7 +189,10 @@ fn resource<'a>(parts: &mut [Cow<'a, str>]) -> Option<ResourcePath<'a>> {
                 out.namespace = namespace;
                 return Some(out);
             }
-            Some(resource) => out.resource = resource,
+            Some(resource) => {
+                out.resource = resource;
+                out.through_namespace = true;
+            }
         }
         out.namespace = namespace;
         if !out.name.is_empty() {

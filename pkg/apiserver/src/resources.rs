@@ -69,7 +69,7 @@ impl ApiServer {
             return missing(&info);
         }
         // The scope of the type decides, whatever the path says (CVE-2019-11247).
-        if path.through_namespace() && !info.namespaced {
+        if path.through_namespace && !info.namespaced {
             return missing(&info);
         }
         let across = info.namespaced && path.namespace.is_empty();
