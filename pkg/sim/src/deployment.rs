@@ -232,18 +232,22 @@ fn with_status(deployment: &Value, current: &Value, old: &[Value], wanted: i64, 
         }
     }
     let mut set = |kind: &str, good: bool, reason: &str, message: &str| {
-        let before = conditions::get(&out, kind).cloned();
-        if conditions::set_condition(&mut out, kind, ConditionStatus::from(good), reason, message, now)
-            && let Some(list) = out.pointer_mut("/status/conditions").and_then(Value::as_array_mut)
-            && let Some(condition) = list.iter_mut().find(|c| c["type"] == kind)
-        {
-            condition["lastUpdateTime"] = now.into();
-        } else if let (Some(before), Some(list)) =
-            (before, out.pointer_mut("/status/conditions").and_then(Value::as_array_mut))
-            && let Some(condition) = list.iter_mut().find(|c| c["type"] == kind)
-        {
-            condition["lastUpdateTime"] = before["lastUpdateTime"].clone();
-        }
+        // Set without the time of its last update, which only a change moves.
+        let updated = conditions::get(&out, kind).map(|c| c["lastUpdateTime"].clone());
+        let condition = |out: &mut Value, time: Value| {
+            let list = out.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+            if let Some(c) = list.and_then(|l| l.iter_mut().find(|c| c["type"] == kind)).and_then(Value::as_object_mut)
+            {
+                if time.is_null() {
+                    c.remove("lastUpdateTime")
+                } else {
+                    c.insert("lastUpdateTime".into(), time)
+                };
+            }
+        };
+        condition(&mut out, Value::Null);
+        let changed = conditions::set_condition(&mut out, kind, ConditionStatus::from(good), reason, message, now);
+        condition(&mut out, updated.filter(|_| !changed).unwrap_or_else(|| now.into()));
     };
     if available >= wanted {
         set("Available", true, "MinimumReplicasAvailable", "Deployment has minimum availability.");
