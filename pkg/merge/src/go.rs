@@ -64,6 +64,38 @@ pub(crate) fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// The place of a kind of values in the order of [`compare`].
+pub(crate) fn rank(v: &Value) -> u8 {
+    match v {
+        Value::Number(_) => 0,
+        Value::String(_) => 1,
+        Value::Bool(_) => 2,
+        Value::Array(_) => 3,
+        Value::Object(_) => 4,
+        Value::Null => 5,
+    }
+}
+
+/// A total order of JSON values: numbers, texts, truth values, lists, maps, null.
+pub(crate) fn compare(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) => Num::from(x).cmp(Num::from(y)),
+        (Value::String(x), Value::String(y)) => x.cmp(y),
+        (Value::Bool(x), Value::Bool(y)) => x.cmp(y),
+        (Value::Array(x), Value::Array(y)) => {
+            x.iter().zip(y).map(|(x, y)| compare(x, y)).find(|o| o.is_ne()).unwrap_or_else(|| x.len().cmp(&y.len()))
+        }
+        (Value::Object(x), Value::Object(y)) => {
+            let (mut x, mut y): (Vec<_>, Vec<_>) = (x.iter().collect(), y.iter().collect());
+            x.sort_unstable_by_key(|(k, _)| *k);
+            y.sort_unstable_by_key(|(k, _)| *k);
+            let pairs = x.iter().zip(&y).map(|((xk, xv), (yk, yv))| xk.cmp(yk).then_with(|| compare(xv, yv)));
+            pairs.into_iter().find(|o| o.is_ne()).unwrap_or_else(|| x.len().cmp(&y.len()))
+        }
+        _ => rank(a).cmp(&rank(b)),
+    }
+}
+
 /// Appends `s` as a JSON string, with the characters escaped that Go escapes for HTML's sake.
 pub(crate) fn write_json_str(s: &str, out: &mut String) {
     out.push('"');

@@ -121,9 +121,7 @@ impl<'a> Node<'a> {
         match self {
             Self::Deduced => true,
             Self::Opaque => false,
-            Self::Typed { node, preserve } => {
-                node.properties().next().is_none() && node.additional().is_none() && (preserve || !node.map_atomic())
-            }
+            Self::Typed { node, .. } => node.properties().next().is_none() && node.additional().is_none(),
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) fn read(schema: &Value, fields: &Map<String, Value>) -> Box<[(Box<str
                 Some(Value::Number(n)) if n.as_f64() == Some(0.0) => ZeroKind::Number,
                 Some(Value::Bool(false)) => ZeroKind::False,
                 Some(_) => return None,
+                // Required sets are omitted when empty all the same (`validationActions` of policy bindings).
+                None if field.get("x-kubernetes-list-type").is_some_and(|t| t == "set") => return None,
                 None if required.is_some_and(|r| r.iter().any(|n| n == name)) => ZeroKind::Null,
                 None => return None,
             };

@@ -15,7 +15,7 @@ use super::update::{reconcile, updated};
 use super::{ResetFields, Writer, last_applied, managed_fields, put_managed_fields, strip};
 use super::{check, fields, noop, overlay, remove, take_managed_fields};
 use crate::node::Node;
-use crate::plain_error;
+use crate::{go, plain_error};
 
 /// The manager of what was there before anybody applied (F-13).
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -65,12 +65,18 @@ pub fn apply(
         overlay::overlay(root, &mut merged, &applied);
         drop_disowned(root, &mut merged, &last, &entries, me);
         take_over(Take { root, live, merged: &merged, force, writer, reset }, &mut entries, me)?;
-        let unchanged = live.is_some_and(|live| noop::same_but_managed(live, &merged));
+        let unchanged = live.is_some_and(|live| noop::same_but_managed(live, &merged, go::equal));
         stamp(&mut entries, me, writer, unchanged);
         (entries, unchanged)
     };
     let refreshed = last_applied::refresh(writer, &applied, &mut merged);
     if unchanged && !refreshed && entries.are(stored.as_ref()) {
+        // Numbers may have been applied in another form.
+        let identical = live.is_some_and(|live| noop::same_but_managed(live, &merged, Value::eq));
+        if identical {
+            put_managed_fields(&mut merged, stored);
+            return Ok(merged);
+        }
         return Ok(live.cloned().unwrap_or(merged));
     }
     let list = entries.encode();
@@ -95,7 +101,8 @@ fn expect_type(applied: &Value, api_version: &str, kind: &str) -> Result<(), Sta
 /// The type of an object as Go prints it, with the slash even in the core group.
 fn go_type(object: &Value) -> String {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-    let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+    let api_version = text("apiVersion");
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     format!("{group}/{version}, Kind={}", text("kind"))
 }
 

@@ -126,49 +126,18 @@ fn write_value_text(v: &Value, out: &mut String) {
     }
 }
 
-fn rank(v: &Value) -> u8 {
-    match v {
-        Value::Number(_) => 0,
-        Value::String(_) => 1,
-        Value::Bool(_) => 2,
-        Value::Array(_) => 3,
-        Value::Object(_) => 4,
-        Value::Null => 5,
-    }
-}
-
-/// A total order of JSON values: numbers, texts, truth values, lists, maps, null.
-fn compare(a: &Value, b: &Value) -> Ordering {
-    match (a, b) {
-        (Value::Number(x), Value::Number(y)) => Num::from(x).cmp(Num::from(y)),
-        (Value::String(x), Value::String(y)) => x.cmp(y),
-        (Value::Bool(x), Value::Bool(y)) => x.cmp(y),
-        (Value::Array(x), Value::Array(y)) => {
-            x.iter().zip(y).map(|(x, y)| compare(x, y)).find(|o| o.is_ne()).unwrap_or_else(|| x.len().cmp(&y.len()))
-        }
-        (Value::Object(x), Value::Object(y)) => {
-            let (mut x, mut y): (Vec<_>, Vec<_>) = (x.iter().collect(), y.iter().collect());
-            x.sort_unstable_by_key(|(k, _)| *k);
-            y.sort_unstable_by_key(|(k, _)| *k);
-            let pairs = x.iter().zip(&y).map(|((xk, xv), (yk, yv))| xk.cmp(yk).then_with(|| compare(xv, yv)));
-            pairs.into_iter().find(|o| o.is_ne()).unwrap_or_else(|| x.len().cmp(&y.len()))
-        }
-        _ => rank(a).cmp(&rank(b)),
-    }
-}
-
 impl Ord for Scalar<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         fn kind(s: &Scalar<'_>) -> u8 {
             match &s.0 {
                 Inner::Int(_) | Inner::Float(_) => 0,
                 Inner::Text(_) => 1,
-                Inner::Json(v) => rank(v),
+                Inner::Json(v) => go::rank(v),
             }
         }
         match (&self.0, &other.0) {
             (Inner::Text(a), Inner::Text(b)) => a.cmp(b),
-            (Inner::Json(a), Inner::Json(b)) => compare(a, b),
+            (Inner::Json(a), Inner::Json(b)) => go::compare(a, b),
             _ => match (self.number(), other.number()) {
                 (Some(a), Some(b)) => a.cmp(b),
                 _ => kind(self).cmp(&kind(other)),

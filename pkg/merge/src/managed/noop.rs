@@ -41,12 +41,12 @@ pub fn settle(live: &Value, new: &mut Value) -> bool {
     true
 }
 
-/// Whether two states of an object are the same but for managedFields.
-pub(crate) fn same_but_managed(a: &Value, b: &Value) -> bool {
+/// Whether two states of an object are the same but for managedFields, values being compared by `same`.
+pub(crate) fn same_but_managed(a: &Value, b: &Value, same: fn(&Value, &Value) -> bool) -> bool {
     let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
     same_fields(a, b, &[], |name, x, y| match (name, x.as_object(), y.as_object()) {
-        ("metadata", Some(x), Some(y)) => same_fields(x, y, &[MANAGED_FIELDS], |_, x, y| go::equal(x, y)),
-        _ => go::equal(x, y),
+        ("metadata", Some(x), Some(y)) => same_fields(x, y, &[MANAGED_FIELDS], |_, x, y| same(x, y)),
+        _ => same(x, y),
     })
 }
 

@@ -14,6 +14,9 @@ use crate::node::Node;
 /// Recomputes `metadata.managedFields` of `new`, the object as it is to be stored, after `live`; `live` is `None`
 /// for an object that is created.
 ///
+/// `new` is what the request asks for, decoded, defaulted and patched, but before the server fills in what nobody
+/// sent (a Namespace's finalizers, an incremented generation): that belongs to nobody.
+///
 /// The writer owns what it changed, in an `Update` entry of its own (C-11, F-04); others no longer own what was
 /// changed or removed. Managed fields sent along with the object replace the stored ones, an empty list or one
 /// empty entry resets them (F-15), and an object that is not tracked stays so until it is applied (F-13). Fields

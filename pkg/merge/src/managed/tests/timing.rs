@@ -41,12 +41,12 @@ fn timing() {
     println!("object of {} bytes", fresh.to_string().len());
 
     measure("clone of the object (for comparison)", || drop(std::hint::black_box(fresh.clone())));
-    let mut target = fresh.clone();
+    let mut target = fresh;
     measure("create: track_update", || {
         target["metadata"].as_object_mut().unwrap().remove("managedFields");
         track_update(None, &mut target, &writer("creator"), root, &reset);
     });
-    let live = target.clone();
+    let live = target;
     let patch = json!({"data": {"key-03": "changed"}, "metadata": {"labels": {"tier": "z"}}});
     measure("merge patch: clone, merge, track_update", || {
         let mut new = live.clone();
