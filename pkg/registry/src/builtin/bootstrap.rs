@@ -39,7 +39,7 @@ fn document() -> Value {
         let before = roles.clone();
         for role in roles.iter_mut() {
             if let Some(gathered) = aggregate(role, before.iter()) {
-                *role = gathered;
+                object::as_map(role).insert("rules".into(), gathered);
             }
         }
     }
@@ -78,8 +78,9 @@ static OBJECTS: LazyLock<Vec<(&'static str, Arc<[VirtualObject]>)>> = LazyLock::
 
 fn finish(mut object: Value, resource: &str, kind: &str) -> VirtualObject {
     let (namespace, name) = (object::namespace(&object).to_owned(), object::name(&object).to_owned());
-    object["kind"] = kind.into();
-    object["apiVersion"] = "rbac.authorization.k8s.io/v1".into();
+    let map = object::as_map(&mut object);
+    map.insert("kind".into(), kind.into());
+    map.insert("apiVersion".into(), "rbac.authorization.k8s.io/v1".into());
     let meta = object::meta_mut(&mut object);
     meta.insert("creationTimestamp".into(), BORN.into());
     meta.insert("uid".into(), stable_uid(&format!("{resource}/{namespace}/{name}")).into());

@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, GroupKind, GroupResource, GroupVersion, Status, object, time::Timestamp};
 use serde_json::{Value, json};
 
-use super::{built_in, text};
+use super::{built_in, text, set};
 use crate::{
     authority::TokenOrder,
     builtin::codec,
@@ -62,12 +62,12 @@ fn token(mut request: Value, account: &Value, ctx: &StrategyContext<'_>) -> Resu
     meta.insert("uid".into(), order.uid.into());
     meta.insert("creationTimestamp".into(), ctx.now.rfc3339().into());
     object::child_mut(&mut request, "spec").insert("audiences".into(), json!(issued.audiences));
-    request["status"] = json!({
+    set(&mut request, "status", json!({
         "token": issued.token,
         "expirationTimestamp": Timestamp::from_unix_seconds(issued.expires).rfc3339(),
-    });
-    request["kind"] = "TokenRequest".into();
-    request["apiVersion"] = "authentication.k8s.io/v1".into();
+    }));
+    set(&mut request, "kind", "TokenRequest");
+    set(&mut request, "apiVersion", "authentication.k8s.io/v1");
     Ok(request)
 }
 

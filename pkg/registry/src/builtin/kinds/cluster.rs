@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, immutable, list, not_negative, set_default, set_default_text, text, within};
+use super::{built_in, immutable, list, not_negative, set_default, set_default_text, text, within, set};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct Volumes;
@@ -28,7 +28,7 @@ impl Strategy for Volumes {
     }
 
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
-        new["status"] = json!({"phase": "Pending"});
+        set(new, "status", json!({"phase": "Pending"}));
         Ok(())
     }
 
@@ -53,7 +53,7 @@ impl Strategy for Claims {
     }
 
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
-        new["status"] = json!({"phase": "Pending"});
+        set(new, "status", json!({"phase": "Pending"}));
         Ok(())
     }
 

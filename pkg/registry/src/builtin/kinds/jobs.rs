@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, immutable, not_negative, pod_checks, pods, set_default, set_default_text, text, within};
+use super::{built_in, immutable, not_negative, pod_checks, pods, set_default, set_default_text, text, within, set};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct Jobs;
@@ -37,7 +37,7 @@ impl Strategy for Jobs {
     }
 
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
-        new["status"] = json!({});
+        set(new, "status", json!({}));
         if new.pointer("/spec/manualSelector") != Some(&Value::Bool(true)) {
             generate_selector(new);
         }

@@ -187,6 +187,11 @@ fn entries<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a St
     object.pointer(pointer).and_then(Value::as_object).into_iter().flatten()
 }
 
+/// Sets a field of an object.
+fn set(object: &mut Value, field: &str, value: impl Into<Value>) {
+    kcp_apimachinery::object::as_map(object).insert(field.to_owned(), value.into());
+}
+
 /// Sets a field unless it has a value.
 fn set_default(map: &mut Map<String, Value>, field: &str, value: impl Into<Value>) {
     if map.get(field).is_none_or(Value::is_null) {

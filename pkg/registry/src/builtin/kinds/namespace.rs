@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object, validation};
 use serde_json::{Value, json};
 
-use super::{built_in, keep, list, text};
+use super::{built_in, keep, list, text, set};
 use crate::strategy::{Strategy, StrategyContext};
 
 /// The label that selectors over names use.
@@ -32,7 +32,7 @@ impl Strategy for Namespaces {
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
         // Once more: a generated name was not known when defaults were set.
         force_label(new);
-        new["status"] = json!({"phase": "Active"});
+        set(new, "status", json!({"phase": "Active"}));
         let spec = object::child_mut(new, "spec");
         let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
         if let Value::Array(all) = finalizers

@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object, quantity::Quantity};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, each, entries, list, pod_checks, set_default, set_default_text, text, within};
+use super::{built_in, each, entries, list, pod_checks, set_default, set_default_text, text, within, set};
 use crate::{
     builtin::codec,
     strategy::{Strategy, StrategyContext},
@@ -25,7 +25,7 @@ impl Strategy for Pods {
 
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
         let class = quality_of_service(new);
-        new["status"] = json!({"phase": "Pending", "qosClass": class});
+        set(new, "status", json!({"phase": "Pending", "qosClass": class}));
         // What the admission plug-in for service accounts does.
         let spec = object::child_mut(new, "spec");
         set_default_text(spec, "serviceAccountName", "default");

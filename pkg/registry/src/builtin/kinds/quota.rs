@@ -4,7 +4,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, quantity::Quantity, validation};
 use serde_json::{Value, json};
 
-use super::{built_in, entries, immutable, list, text};
+use super::{built_in, entries, immutable, list, text, set};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct ResourceQuotas;
@@ -14,7 +14,7 @@ impl Strategy for ResourceQuotas {
     built_in!(no_defaults, shown_when_deleted);
 
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
-        new["status"] = json!({});
+        set(new, "status", json!({}));
         Ok(())
     }
 

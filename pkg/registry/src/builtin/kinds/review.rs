@@ -4,7 +4,7 @@ use kcp_apimachinery::{Status, UserInfo, object};
 use kcp_authorization::review::{self, ReviewKind};
 use serde_json::{Value, json};
 
-use super::{built_in, text};
+use super::{built_in, text, set};
 use crate::{
     authority::{Access, TokenAnswer},
     strategy::{Strategy, StrategyContext},
@@ -52,7 +52,7 @@ fn access(kind: ReviewKind, mut object: Value, ctx: &StrategyContext<'_>) -> Res
     };
     let authority = ctx.registry.authority().ok_or_else(no_authority)?;
     let verdict = authority.authorize(ctx.cluster, &asked.user, &access);
-    object["status"] = review::status(verdict.allowed, verdict.denied, &verdict.reason, "");
+    set(&mut object, "status", review::status(verdict.allowed, verdict.denied, &verdict.reason, ""));
     Ok(object)
 }
 
@@ -64,8 +64,8 @@ fn rules(object: &Value, ctx: &StrategyContext<'_>) -> Result<Value, Status> {
     }
     let authority = ctx.registry.authority().ok_or_else(no_authority)?;
     let mut answer = fresh(ctx);
-    answer["spec"] = json!({});
-    answer["status"] = authority.rules(ctx.cluster, ctx.user, namespace);
+    set(&mut answer, "spec", json!({}));
+    set(&mut answer, "status", authority.rules(ctx.cluster, ctx.user, namespace));
     Ok(answer)
 }
 
@@ -79,7 +79,7 @@ fn user_info(user: &UserInfo) -> Value {
 fn whoami(ctx: &StrategyContext<'_>) -> Value {
     let mut answer = fresh(ctx);
     object::meta_mut(&mut answer).insert("creationTimestamp".into(), ctx.now.rfc3339().into());
-    answer["status"] = json!({"userInfo": user_info(ctx.user)});
+    set(&mut answer, "status", json!({"userInfo": user_info(ctx.user)}));
     answer
 }
 
@@ -93,21 +93,21 @@ fn token(mut object: Value, ctx: &StrategyContext<'_>) -> Result<Value, Status> 
         super::list(&object, "/spec/audiences").iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
     let authority = ctx.registry.authority().ok_or_else(no_authority)?;
     let answer = authority.review_token(ctx.cluster, given, &audiences);
-    object["status"] = token_status(&answer);
+    set(&mut object, "status", token_status(&answer));
     Ok(object)
 }
 
 fn token_status(answer: &TokenAnswer) -> Value {
     let mut status = json!({"user": {}});
     if let Some(user) = &answer.user {
-        status["authenticated"] = true.into();
-        status["user"] = user_info(user);
+        set(&mut status, "authenticated", true);
+        set(&mut status, "user", user_info(user));
         if !answer.audiences.is_empty() {
-            status["audiences"] = json!(answer.audiences);
+            set(&mut status, "audiences", json!(answer.audiences));
         }
     }
     if !answer.error.is_empty() {
-        status["error"] = answer.error.as_str().into();
+        set(&mut status, "error", answer.error.as_str());
     }
     status
 }

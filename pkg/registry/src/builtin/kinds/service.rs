@@ -4,7 +4,7 @@ use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object, valid
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{built_in, each, list, pod_checks, set_default, set_default_text, text, within};
+use super::{built_in, each, list, pod_checks, set_default, set_default_text, text, within, set};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct Services;
@@ -25,7 +25,7 @@ impl Strategy for Services {
     }
 
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
-        new["status"] = json!({"loadBalancer": {}});
+        set(new, "status", json!({"loadBalancer": {}}));
         let uid = object::uid(new).to_owned();
         within(object::as_map(new), "spec", |spec| allocate(spec, &uid));
         Ok(())

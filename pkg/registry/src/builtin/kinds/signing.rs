@@ -4,7 +4,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, keep, list, text};
+use super::{built_in, keep, list, text, set};
 use crate::{
     authority::Access,
     strategy::{Strategy, StrategyContext},
@@ -46,7 +46,7 @@ impl Strategy for SigningRequests {
     }
 
     fn prepare_create(&self, new: &mut Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
-        new["status"] = json!({});
+        set(new, "status", json!({}));
         let spec = object::child_mut(new, "spec");
         let mut set = |field: &str, value: Value| {
             let empty = match &value {
@@ -76,7 +76,7 @@ impl Strategy for SigningRequests {
                 all.extend(judged);
                 let map = object::as_map(&mut status);
                 if all.is_empty() { map.remove("conditions") } else { map.insert("conditions".into(), all.into()) };
-                new["status"] = status;
+                set(new, "status", status);
                 stamp(new, ctx);
                 permit(new, ctx, "approve", "approve requests")?;
             }
