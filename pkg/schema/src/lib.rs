@@ -17,6 +17,7 @@ pub mod numbers;
 pub mod openapi;
 pub mod path;
 mod prune;
+pub mod scale;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -25,5 +26,6 @@ mod zero;
 pub use compile::Builtins;
 pub use mismatch::Mismatch;
 pub use node::{ListType, NodeRef, PatchStrategy, Schema, ValueKind};
-pub use path::{ScalePaths, SelectableField, SimplePath};
+pub use path::{SelectableField, SimplePath};
+pub use scale::ScalePaths;
 pub use zero::Zero;

@@ -9,20 +9,26 @@ use serde_json::Value;
 
 use crate::node::{MAX_DEPTH, NodeRef, Origin, Schema, ValueKind};
 
-/// The first value of a wrong type in an object.
+/// The first value of a wrong type in an object. Its text is that of Go's decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Where, without indices: `spec.ports.name`.
+    /// The Go struct that holds the field, without its package.
+    pub holder: String,
+    /// The names of the fields that lead there, without indices and map keys: `spec.ports.name`.
     pub path: String,
     /// The JSON type found.
     pub found: &'static str,
     /// The Go type that was to be filled.
-    pub expected: &'static str,
+    pub expected: String,
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "json: cannot unmarshal {} into Go struct field {} of type {}", self.found, self.path, self.expected)
+        write!(f, "json: cannot unmarshal {} into Go ", self.found)?;
+        if self.path.is_empty() {
+            return write!(f, "value of type {}", self.expected);
+        }
+        write!(f, "struct field {}.{} of type {}", self.holder, self.path, self.expected)
     }
 }
 
@@ -30,15 +36,16 @@ impl Schema {
     /// The first value that has another type than the schema says, if any. Custom objects are checked in their
     /// metadata only; the rest of them is validated.
     pub fn mismatch(&self, object: &Value) -> Option<Mismatch> {
-        let mut path = Vec::new();
         match self.origin {
-            Origin::Builtin => walk(self.root(), object, &mut path, 0),
-            Origin::Custom | Origin::Untyped => {
-                path.push("metadata");
-                walk(self.root().property("metadata")?, object.get("metadata")?, &mut path, 0)
-            }
+            Origin::Builtin => of(self.root(), object),
+            Origin::Custom | Origin::Untyped => of(self.root().property("metadata")?, object.get("metadata")?),
         }
     }
+}
+
+/// The first value at or below a node that has another type than it says.
+pub(crate) fn of(node: NodeRef<'_>, value: &Value) -> Option<Mismatch> {
+    walk(node, value, "", &mut Vec::new(), 0)
 }
 
 fn found(value: &Value) -> &'static str {
@@ -52,26 +59,31 @@ fn found(value: &Value) -> &'static str {
     }
 }
 
-fn expected(node: NodeRef<'_>) -> &'static str {
-    match (node.value_kind(), node.format()) {
+/// The Go type behind a node, as far as the schema tells.
+fn expected(node: NodeRef<'_>, depth: usize) -> String {
+    if let Some(name) = &node.node().go_name {
+        return name.to_string();
+    }
+    let plain = match (node.value_kind(), node.format()) {
         (ValueKind::Integer, "int32") => "int32",
         (ValueKind::Integer, _) => "int64",
         (ValueKind::Number, _) => "float64",
         (ValueKind::Boolean, _) => "bool",
         (ValueKind::String, "byte") => "[]uint8",
-        (ValueKind::String, "date-time") => "time.Time",
         (ValueKind::String, _) => "string",
-        (ValueKind::Array, _) => "slice",
-        (ValueKind::Object, _) => "map",
-        (ValueKind::Any, _) => "value",
-    }
+        (ValueKind::Any, _) => "interface {}",
+        (kind @ (ValueKind::Array | ValueKind::Object), _) => {
+            let list = kind == ValueKind::Array;
+            let below = if list { node.items() } else { node.additional() }.filter(|_| depth < 8);
+            let below = below.map_or_else(|| "interface {}".to_owned(), |below| expected(below, depth + 1));
+            return format!("{}{below}", if list { "[]" } else { "map[string]" });
+        }
+    };
+    plain.to_owned()
 }
 
-fn walk<'a>(node: NodeRef<'_>, value: &'a Value, path: &mut Vec<&'a str>, depth: usize) -> Option<Mismatch> {
-    if value.is_null() || depth > MAX_DEPTH {
-        return None;
-    }
-    let fits = match node.value_kind() {
+fn fits(node: NodeRef<'_>, value: &Value) -> bool {
+    match node.value_kind() {
         ValueKind::Any => !node.is_int_or_string() || value.is_string() || value.is_number(),
         ValueKind::Object => value.is_object(),
         ValueKind::Array => value.is_array(),
@@ -83,27 +95,45 @@ fn walk<'a>(node: NodeRef<'_>, value: &'a Value, path: &mut Vec<&'a str>, depth:
             Value::Number(n) => n.is_i64() || n.as_f64().is_some_and(|f| f.fract() == 0.0 && f.abs() < 9.3e18),
             _ => false,
         },
-    };
-    if !fits {
-        return Some(Mismatch { path: path.join("."), found: found(value), expected: expected(node) });
-    }
-    match value {
-        Value::Object(map) => map.iter().find_map(|(name, field)| {
-            let below = node.field(name)?;
-            path.push(name);
-            let mismatch = walk(below, field, path, depth + 1);
-            path.pop();
-            mismatch
-        }),
-        Value::Array(items) => {
-            let below = node.items()?;
-            items.iter().find_map(|item| walk(below, item, path, depth + 1))
-        }
-        _ => None,
     }
 }
 
-/// The first value below a node that has another type than it says.
-pub(crate) fn of(node: NodeRef<'_>, value: &Value) -> Option<Mismatch> {
-    walk(node, value, &mut Vec::new(), 0)
+fn walk<'a>(
+    node: NodeRef<'a>,
+    value: &'a Value,
+    holder: &'a str,
+    path: &mut Vec<&'a str>,
+    depth: usize,
+) -> Option<Mismatch> {
+    if value.is_null() || depth > MAX_DEPTH {
+        return None;
+    }
+    if !fits(node, value) {
+        return Some(Mismatch {
+            holder: holder.to_owned(),
+            path: path.join("."),
+            found: found(value),
+            expected: expected(node, 0),
+        });
+    }
+    match value {
+        Value::Object(map) => {
+            let own = node.node().go_name.as_deref();
+            let holder = own.map_or(holder, |name| name.rsplit('.').next().unwrap_or(name));
+            map.iter().find_map(|(name, field)| {
+                let Some(below) = node.property(name) else {
+                    return walk(node.additional()?, field, holder, path, depth + 1);
+                };
+                path.push(name);
+                let mismatch = walk(below, field, holder, path, depth + 1);
+                path.pop();
+                mismatch
+            })
+        }
+        Value::Array(items) => {
+            let below = node.items()?;
+            items.iter().find_map(|item| walk(below, item, holder, path, depth + 1))
+        }
+        _ => None,
+    }
 }

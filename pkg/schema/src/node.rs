@@ -141,6 +141,8 @@ pub(crate) struct Node {
     pub(crate) default: Option<Box<Value>>,
     pub(crate) merge_key: Option<Box<str>>,
     pub(crate) format: Option<Box<str>>,
+    /// The Go type behind a built-in definition: `v1.PodSpec`.
+    pub(crate) go_name: Option<Box<str>>,
     pub(crate) rules: Option<Box<Rules>>,
 }
 

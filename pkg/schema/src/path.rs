@@ -1,5 +1,5 @@
 //! Simple JSON paths: `.spec.replicas`, `.metadata.labels['a.b/c']` — what scale subresources and selectable
-//! fields point with (CRD-17, CRD-18, B-02).
+//! fields point with (CRD-18).
 //!
 //! Only fields of maps can be named, no lists and no filters.
 
@@ -119,53 +119,6 @@ impl SelectableField {
     }
 }
 
-/// Where the scale subresource of a CRD version reads and writes (CRD-17).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScalePaths {
-    /// `specReplicasPath`.
-    pub spec_replicas: SimplePath,
-    /// `statusReplicasPath`.
-    pub status_replicas: SimplePath,
-    /// `labelSelectorPath`.
-    pub label_selector: Option<SimplePath>,
-}
-
-impl ScalePaths {
-    /// From a CRD version; `None` when it has no scale subresource.
-    pub fn of_version(version: &Value) -> Option<Self> {
-        let scale = version.get("subresources")?.get("scale")?;
-        let path = |name: &str| {
-            scale.get(name).and_then(Value::as_str).filter(|path| !path.is_empty()).map(SimplePath::dotted)
-        };
-        Some(Self {
-            spec_replicas: path("specReplicasPath")?,
-            status_replicas: path("statusReplicasPath")?,
-            label_selector: path("labelSelectorPath"),
-        })
-    }
-
-    /// The replicas asked for; `None` when the field is absent or no whole number.
-    pub fn spec_replicas(&self, object: &Value) -> Option<i64> {
-        self.spec_replicas.get(object)?.as_i64()
-    }
-
-    /// The replicas there are; 0 when unknown.
-    pub fn status_replicas(&self, object: &Value) -> i64 {
-        self.status_replicas.get(object).and_then(Value::as_i64).unwrap_or(0)
-    }
-
-    /// The selector of the scaled things; empty when unknown.
-    pub fn selector<'a>(&self, object: &'a Value) -> &'a str {
-        let value = self.label_selector.as_ref().and_then(|path| path.get(object));
-        value.and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// Asks for `replicas`.
-    pub fn set_spec_replicas(&self, object: &mut Value, replicas: i64) {
-        self.spec_replicas.set(object, replicas.into());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,21 +140,6 @@ mod tests {
             let parsed = SimplePath::parse(source);
             assert_eq!(parsed.as_ref().map(|p| p.fields().collect::<Vec<_>>()), fields, "{source}");
         }
-    }
-
-    #[test]
-    fn gets_and_sets_replicas() {
-        let version = json!({"subresources": {"scale": {
-            "specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n", "labelSelectorPath": ".status.sel"}}});
-        let paths = ScalePaths::of_version(&version).unwrap();
-        let mut object = json!({"status": {"n": 2, "sel": "a=b"}});
-        assert_eq!(paths.spec_replicas(&object), None);
-        assert_eq!(paths.status_replicas(&object), 2);
-        assert_eq!(paths.selector(&object), "a=b");
-        paths.set_spec_replicas(&mut object, 7);
-        assert_eq!(object["spec"]["n"], 7);
-        paths.spec_replicas.remove(&mut object);
-        assert_eq!(object["spec"], json!({}));
     }
 
     #[test]

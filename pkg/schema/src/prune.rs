@@ -12,7 +12,7 @@ use crate::numbers;
 
 impl Schema {
     /// Drops the fields that the schema does not know and returns their paths (`spec.x`,
-    /// `spec.list[0].y`), sorted. Numbers of custom objects get their one form on the way.
+    /// `spec.list[0].y`), those of the metadata first, then sorted. Numbers of custom objects get their one form on the way.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
         if self.origin == Origin::Untyped {
             return Vec::new();
@@ -22,9 +22,14 @@ impl Schema {
         }
         let mut pruner = Pruner { path: String::new(), dropped: Vec::new(), quiet: false };
         pruner.value(Some(self.root()), object, false, 0);
-        pruner.dropped.sort_unstable();
+        // The metadata is decoded on its own and comes first.
+        pruner.dropped.sort_unstable_by(|a, b| (!in_metadata(a), a).cmp(&(!in_metadata(b), b)));
         pruner.dropped
     }
+}
+
+fn in_metadata(path: &str) -> bool {
+    path.starts_with("metadata.")
 }
 
 pub(crate) struct Pruner {

@@ -159,7 +159,7 @@ impl<'a> Compiler<'a> {
                 self.copies.push(Copy { to: id, from, change: Change::Lenient { items: Some(from) } });
                 return Ok(id);
             }
-            _ => self.node(schema, depth)?,
+            _ => Node { go_name: go_name(name), ..self.node(schema, depth)? },
         };
         if let Some(slot) = self.arena.nodes.get_mut(id as usize) {
             *slot = node;
@@ -255,6 +255,13 @@ impl<'a> Compiler<'a> {
             }
         }
     }
+}
+
+/// `io.k8s.api.core.v1.PodSpec` is `v1.PodSpec` in Go.
+fn go_name(definition: &str) -> Option<Box<str>> {
+    let (before, name) = definition.rsplit_once('.')?;
+    let package = before.rsplit('.').next().unwrap_or_default();
+    Some(format!("{package}.{name}").into())
 }
 
 fn merge_key(schema: &Value) -> Option<Box<str>> {

@@ -151,6 +151,7 @@ impl Compiler {
             merge_key: None,
             format: (!format.is_empty()).then(|| format.into()),
             rules,
+            go_name: (place == Place::Metadata).then(|| "v1.ObjectMeta".into()),
             ..Node::default()
         })
     }

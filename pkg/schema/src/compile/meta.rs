@@ -37,10 +37,11 @@ impl Builder {
         self.push(Node { kind: ValueKind::Object, additional: Additional::Node(value), ..Node::default() })
     }
 
-    fn object(&mut self, mut fields: Vec<(&str, NodeId)>, flags: Flags) -> NodeId {
+    fn object(&mut self, go_name: &str, mut fields: Vec<(&str, NodeId)>, flags: Flags) -> NodeId {
         fields.sort_unstable_by_key(|(name, _)| *name);
         let properties = fields.into_iter().map(|(name, id)| (name.into(), id)).collect();
-        self.push(Node { kind: ValueKind::Object, flags, properties, ..Node::default() })
+        let go_name = Some(go_name.into());
+        self.push(Node { kind: ValueKind::Object, flags, properties, go_name, ..Node::default() })
     }
 }
 
@@ -64,6 +65,7 @@ fn build() -> (Arena, NodeId) {
         ..Node::default()
     });
     let owner = b.object(
+        "v1.OwnerReference",
         vec![
             ("apiVersion", string),
             ("kind", string),
@@ -88,6 +90,7 @@ fn build() -> (Arena, NodeId) {
         ..Node::default()
     });
     let manager = b.object(
+        "v1.ManagedFieldsEntry",
         vec![
             ("manager", string),
             ("operation", string),
@@ -101,6 +104,7 @@ fn build() -> (Arena, NodeId) {
     );
     let managers = b.push(Node { kind: ValueKind::Array, items: Some(manager), ..Node::default() });
     let meta = b.object(
+        "v1.ObjectMeta",
         vec![
             ("name", string),
             ("generateName", string),

@@ -101,7 +101,7 @@ fn prunes_and_checks_types() {
         "child": {"left": {"left": {"y": 1}}},
         "schema": {"bad": 1, "default": {"any": 1}, "additionalProperties": true,
                    "items": {"type": "string", "quiet": 1, "items": [{"type": "x", "quiet": 2}]}, "not": {"worse": 1}}});
-    assert_eq!(schema.prune(&mut value), ["child.left.left.y", "metadata.x", "schema.bad", "schema.not.worse", "what"]);
+    assert_eq!(schema.prune(&mut value), ["metadata.x", "child.left.left.y", "schema.bad", "schema.not.worse", "what"]);
     assert_eq!(value["schema"]["items"], json!({"type": "string", "items": [{"type": "x"}]}), "dropped, unreported");
     assert_eq!(value["schema"]["default"], json!({"any": 1}));
     for (object, path) in [
@@ -115,6 +115,22 @@ fn prunes_and_checks_types() {
         (json!({"metadata": {"creationTimestamp": null, "generation": 1.5}}), Some("metadata.generation")),
     ] {
         assert_eq!(schema.mismatch(&object).map(|m| m.path).as_deref(), path, "{object}");
+    }
+    for (object, text) in [
+        (json!({"ports": [{"port": "80"}]}), "string into Go struct field Port.ports.port of type int32"),
+        (json!({"ports": "x"}), "string into Go struct field Pod.ports of type []example.Port"),
+        (json!({"selector": []}), "array into Go struct field Pod.selector of type example.Port"),
+        (
+            json!({"metadata": {"labels": {"a": 1}}}),
+            "number into Go struct field ObjectMeta.metadata.labels of type string",
+        ),
+        (
+            json!({"metadata": {"annotations": "x"}}),
+            "string into Go struct field ObjectMeta.metadata.annotations of type map[string]string",
+        ),
+    ] {
+        let found = schema.mismatch(&object).map(|m| m.to_string());
+        assert_eq!(found, Some(format!("json: cannot unmarshal {text}")), "{object}");
     }
     let mut value = json!({"ports": [{"port": 80}]});
     schema.default(&mut value);

@@ -96,9 +96,9 @@ fn prunes_and_defaults() {
         schema.default(&mut value);
         assert_eq!(value["spec"].to_string(), stored.to_string());
     }
-    let mut value = json!({"metadata": {"name": "x", "labels": {"a": "b"}, "managedFields": [{"fieldsV1": {"f:x": {}}}],
+    let mut value = json!({"bogus": 1, "metadata": {"name": "x", "labels": {"a": "b"}, "managedFields": [{"fieldsV1": {"f:x": {}}}],
                                         "wrong": 1}, "spec": null});
-    assert_eq!(robot().prune(&mut value), ["metadata.wrong"]);
+    assert_eq!(robot().prune(&mut value), ["metadata.wrong", "bogus"], "metadata comes first");
     robot().default(&mut value);
     assert_eq!(value["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:x": {}}));
     assert_eq!(value.get("spec"), None, "a null without default is dropped");
@@ -241,7 +241,7 @@ fn finds_what_cannot_be_decoded() {
     let mismatch = robot().mismatch(&json!({"metadata": {"labels": {"a": 1}}, "spec": 5})).unwrap();
     assert_eq!(
         mismatch.to_string(),
-        "json: cannot unmarshal number into Go struct field metadata.labels.a of type string"
+        "json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string"
     );
     assert_eq!(robot().mismatch(&object(json!({"speed": "x"}))), None);
 }

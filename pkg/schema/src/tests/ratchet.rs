@@ -67,3 +67,25 @@ fn tolerates_what_did_not_change() {
         assert_eq!(paths(old, new), expected, "{name}");
     }
 }
+
+/// SC-14: through `/status` only the status is looked at.
+#[test]
+fn status_is_validated_alone() {
+    let schema = Schema::compile(&json!({"type": "object", "required": ["spec"], "properties": {
+        "spec": {"type": "object", "properties": {"n": {"type": "integer"}}},
+        "status": {"type": "object", "required": ["phase"], "properties": {
+            "phase": {"type": "string", "enum": ["Up", "Down"]}, "n": {"type": "integer"}}}}}))
+    .unwrap();
+    let old = json!({"spec": {"n": "x"}});
+    let check =
+        |new: Value| -> Vec<String> { schema.validate_status(&new, &old).iter().map(ToString::to_string).collect() };
+    assert!(check(json!({"status": {"phase": "Up"}})).is_empty());
+    assert_eq!(
+        check(json!({"spec": {"n": "y"}, "status": {"n": "x", "phase": "Sideways"}})),
+        [
+            "status.n: Invalid value: \"string\": n in body must be of type integer: \"string\"",
+            "status.phase: Unsupported value: \"Sideways\": supported values: \"Up\", \"Down\""
+        ]
+    );
+    assert_eq!(check(json!({"status": {}})), ["status.phase: Required value"]);
+}

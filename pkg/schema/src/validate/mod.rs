@@ -32,16 +32,32 @@ impl Schema {
         if self.origin == Origin::Untyped {
             return Vec::new();
         }
+        let errors = self.validate_at(&FieldPath::root(), new, old);
+        self.finish(errors, new, old)
+    }
+
+    /// Validates an update through `/status`: of the values only those of the status (SC-14).
+    pub fn validate_status(&self, new: &Value, old: &Value) -> FieldErrors {
+        let mut errors = Vec::new();
+        if let (Some(node), Some(status)) = (self.root().property("status"), new.get("status")) {
+            // The status is validated as an object of its own: texts name fields below it.
+            let at = FieldPath::new("status");
+            errors = check::Checker::new(&at).value(node, status, old.get("status"), 0).into_errors();
+        }
+        self.finish(errors, new, Some(old))
+    }
+
+    /// The checks beside values: embedded resources, sets and map lists.
+    fn finish(&self, mut errors: FieldErrors, new: &Value, old: Option<&Value>) -> FieldErrors {
         let root = FieldPath::root();
-        let mut errors = self.validate_at(&root, new, old);
-        let lists_changed = |old: &Value| {
+        let was_fine = |old: &Value| {
             let mut before = Vec::new();
             lists::check(self.root(), old, &root, &mut before, 0);
             before.is_empty()
         };
         if self.root().node().flags.lists_below {
             embedded::check(self.root(), new, &root, false, &mut errors, 0);
-            if old.is_none_or(lists_changed) {
+            if old.is_none_or(was_fine) {
                 lists::check(self.root(), new, &root, &mut errors, 0);
             }
         }
