@@ -282,7 +282,8 @@ impl Compare {
     ) {
         let was: BTreeSet<String> = names(old.get("required")).collect();
         let more: Vec<String> = names(new.get("required"))
-            .filter(|n| !was.contains(n) && !(root && matches!(n.as_str(), "apiVersion" | "kind" | "metadata")))
+            .filter(|n| !was.contains(n))
+            .filter(|n| !root || !matches!(n.as_str(), "apiVersion" | "kind" | "metadata"))
             .collect();
         if more.is_empty() {
             return;
