@@ -15,8 +15,8 @@ use std::{
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, header, request::Parts};
-use kcp_apimachinery::{Status, UserInfo, status::reason, user};
-use kcp_authorization::Attributes;
+use kcp_apimachinery::{Status, UserInfo, selectors::LabelSelector, status::reason, user};
+use kcp_authorization::{Attributes, Within};
 use kcp_logicalcluster::ClusterRef;
 use kcp_registry::Warnings;
 
@@ -255,6 +255,25 @@ impl ApiServer {
         let limit =
             self.time_limit(request, if mutating { self.options.write_timeout } else { self.options.request_timeout })?;
         timed(limit, self.resource(request, resource, verb, served, body)).await
+    }
+
+    /// Whether everything that a request touches matches `selector`: a collection must be asked for with it, a single
+    /// object must carry the labels now. To read an object that is not there is within anything; to make one never is.
+    fn is_within(&self, request: &Request<'_>, resource: &ResourcePath<'_>, verb: &str, selector: &str) -> bool {
+        let (Ok(required), Cluster::One(cluster)) = (LabelSelector::parse(selector), &request.cluster) else { return false };
+        if matches!(verb, "list" | "watch" | "deletecollection") {
+            let asked = request.query.get("labelSelector").and_then(|s| LabelSelector::parse(&s).ok()).unwrap_or_default();
+            return required.requirements().iter().all(|r| asked.requirements().contains(r));
+        }
+        if resource.name.is_empty() {
+            return false;
+        }
+        let snapshot = self.registry.store().snapshot();
+        let (group, plural) = (&resource.group, &resource.resource);
+        match self.registry.read_value(&snapshot, &cluster.name, group, plural, &resource.namespace, &resource.name) {
+            Some(object) => required.matches(object.pointer("/metadata/labels").unwrap_or(&serde_json::Value::Null)),
+            None => verb == "get",
+        }
     }
 
     fn time_limit(&self, request: &Request<'_>, most: Duration) -> Result<Duration, Status> {

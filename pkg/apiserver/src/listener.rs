@@ -162,7 +162,7 @@ fn builder(options: &ConnectionOptions) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_read)
-        .max_buf_size((options.max_header_bytes as usize).max(8192 + 4096 * 100))
+        .max_buf_size((options.max_header_bytes as usize).max(16 * 1024))
         .half_close(false);
     builder
         .http2()

@@ -156,10 +156,8 @@ fn resource(info: &ResourceInfo, namespace: &str, name: &str, out: &mut Vec<Exam
             }
             "watch" => {
                 add("GET", &format!("{collection}?watch=1&timeoutSeconds=1"));
-                add(
-                    "GET",
-                    &format!("{}&timeoutSeconds=1", collection.replacen(&root, &format!("{root}/watch"), 1) + "?x=1"),
-                );
+                let legacy = collection.replacen(&root, &format!("{root}/watch"), 1);
+                add("GET", &format!("{legacy}?timeoutSeconds=1"));
             }
             "create" => add("POST", &collection),
             "get" => add("GET", &object),

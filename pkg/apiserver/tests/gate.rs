@@ -184,7 +184,11 @@ async fn unknown_things_are_404_in_the_right_words() {
 async fn a_namespace_cannot_be_reached_through_another() {
     // CVE-2019-11247: rights in namespace `a` must not reach what is not in `a`.
     let f = Fixture::new();
-    for path in ["/api/v1/namespaces/a/namespaces/b", "/apis/rbac.authorization.k8s.io/v1/namespaces/a/clusterroles/x", "/api/v1/namespaces/a/namespaces/b/status"] {
+    for path in [
+        "/api/v1/namespaces/a/namespaces/b",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/a/clusterroles/x",
+        "/api/v1/namespaces/a/namespaces/b/status",
+    ] {
         let reply = f.admin(Method::GET, path).await;
         assert_eq!(reply.status(), 404, "{path}");
         assert_eq!(body_json(reply).await["message"], "the server could not find the requested resource", "{path}");

@@ -154,7 +154,11 @@ pub fn registry() -> Arc<Registry> {
         let schema = LazySchema::ready(kcp_schema::Schema::untyped());
         let mut info = ResourceInfo::new(gvk.clone(), plural, namespaced, schema, Arc::new(Plain));
         if kind == "Namespace" {
-            info.subresources.push(SubresourceInfo { name: "status".into(), kind: gvk, verbs: vec!["get".into(), "update".into()] });
+            info.subresources.push(SubresourceInfo {
+                name: "status".into(),
+                kind: gvk,
+                verbs: vec!["get".into(), "update".into()],
+            });
         }
         table.add(Arc::new(info));
     }
