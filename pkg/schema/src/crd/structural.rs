@@ -159,7 +159,7 @@ fn rules(
     }
     let pattern = text(schema, "pattern");
     if !pattern.is_empty()
-        && let Err(error) = Pattern::compile(pattern)
+        && let Err(error) = Pattern::check(pattern)
     {
         let detail = format!("must be a valid regular expression, but isn't: {error}");
         errors.push(FieldError::invalid(&path.child("pattern"), pattern, &detail));

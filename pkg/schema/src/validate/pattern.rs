@@ -4,34 +4,34 @@
 //! `[` and `&&` inside classes are literal there, `{` without a count is a brace. Both match in linear time, so a
 //! hostile pattern can cost memory only, and that is capped.
 
+use std::sync::OnceLock;
+
 use regex::{Regex, RegexBuilder};
 
 /// What a compiled pattern may take.
 const SIZE_LIMIT: usize = 4 << 20;
+const TRAILING: &str = "error parsing regexp: trailing backslash at end of expression: ``";
 /// Go refuses larger repeat counts.
 const MAX_REPEAT: u32 = 1000;
 
-/// A compiled pattern and its source, which error texts quote.
+/// A pattern. It is compiled when the first text is matched: most patterns of most CRDs never see one, and a
+/// compiled expression takes kilobytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
     source: Box<str>,
-    regex: Regex,
+    regex: OnceLock<Option<Regex>>,
 }
 
 impl Pattern {
-    /// Compiles a Go pattern; the error reads as Go's does.
-    pub(crate) fn compile(source: &str) -> Result<Self, String> {
-        let translated = Translator::new(source).run()?;
-        let regex = RegexBuilder::new(&translated)
-            .size_limit(SIZE_LIMIT)
-            .dfa_size_limit(SIZE_LIMIT)
-            .nest_limit(200)
-            .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => parse_error("expression too large", source),
-                _ => parse_error("invalid syntax", source),
-            })?;
-        Ok(Self { source: source.into(), regex })
+    /// Checks a Go pattern completely; the error reads as Go's does.
+    pub(crate) fn check(source: &str) -> Result<(), String> {
+        compile(source).map(|_| ())
+    }
+
+    /// Takes a Go pattern, its syntax checked.
+    pub(crate) fn new(source: &str) -> Result<Self, String> {
+        Translator::new(source).run()?;
+        Ok(Self { source: source.into(), regex: OnceLock::new() })
     }
 
     /// The pattern as it was written.
@@ -39,10 +39,22 @@ impl Pattern {
         &self.source
     }
 
-    /// Whether the pattern occurs anywhere in `text`.
+    /// Whether the pattern occurs anywhere in `text`. Patterns too large to compile occur nowhere; CRDs with such
+    /// are refused.
     pub(crate) fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        let regex = self.regex.get_or_init(|| compile(&self.source).ok());
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
     }
+}
+
+fn compile(source: &str) -> Result<Regex, String> {
+    let translated = Translator::new(source).run()?;
+    RegexBuilder::new(&translated).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).nest_limit(200).build().map_err(
+        |error| match error {
+            regex::Error::CompiledTooBig(_) => parse_error("expression too large", source),
+            _ => parse_error("invalid syntax", source),
+        },
+    )
 }
 
 fn parse_error(what: &str, part: &str) -> String {
@@ -188,7 +200,7 @@ impl<'a> Translator<'a> {
     fn escape(&mut self) -> Result<(), String> {
         let rest = self.rest();
         let Some(c) = rest.chars().nth(1) else {
-            return Err("error parsing regexp: trailing backslash at end of expression: ``".to_owned());
+            return Err(TRAILING.to_owned());
         };
         match c {
             'd' => self.emit("[0-9]", 2),
@@ -218,59 +230,61 @@ impl<'a> Translator<'a> {
 
     /// Escapes that mean the same inside and outside of classes.
     fn simple_escape(&mut self, c: char) -> Result<(), String> {
+        if matches!(c, 'p' | 'P') {
+            return self.unicode_class();
+        }
+        let c = self.escaped_char(c)?;
+        self.push_char(c);
+        Ok(())
+    }
+
+    /// `\pN`, `\p{Greek}` and their opposites.
+    fn unicode_class(&mut self) -> Result<(), String> {
         let rest = self.rest();
-        match c {
-            'p' | 'P' => {
-                let length = match rest.get(2..).and_then(|r| r.strip_prefix('{')) {
-                    Some(inner) => inner.find('}').map(|end| end + 4),
-                    None => rest.chars().nth(2).map(|n| 2 + n.len_utf8()),
-                };
-                let part = length
-                    .and_then(|l| rest.get(..l))
-                    .ok_or_else(|| parse_error("invalid character class range", rest))?;
-                self.out.push_str(part);
-                self.at += part.len();
-            }
+        let length = match rest.get(2..).and_then(|r| r.strip_prefix('{')) {
+            Some(inner) => inner.find('}').map(|end| end + 4),
+            None => rest.chars().nth(2).map(|n| 2 + n.len_utf8()),
+        };
+        let part = length.and_then(|length| rest.get(..length));
+        let part = part.ok_or_else(|| parse_error("invalid character class range", rest))?;
+        self.emit(part, part.len());
+        Ok(())
+    }
+
+    /// The character that an escape stands for; `c` follows the backslash.
+    fn escaped_char(&mut self, c: char) -> Result<char, String> {
+        let rest = self.rest();
+        let invalid = || parse_error("invalid escape sequence", rest.get(..1 + c.len_utf8()).unwrap_or(rest));
+        let (found, length) = match c {
             'x' => {
                 let length = match rest.get(2..).and_then(|r| r.strip_prefix('{')) {
                     Some(inner) => inner.find('}').map(|end| end + 4),
                     None => Some(4),
                 };
-                let part = length.and_then(|l| rest.get(..l));
-                let digits = part.map(|p| p.trim_start_matches("\\x").trim_matches(['{', '}']));
-                match (part, digits.and_then(|d| u32::from_str_radix(d, 16).ok()).and_then(char::from_u32)) {
-                    (Some(part), Some(c)) => {
-                        self.push_char(c);
-                        self.at += part.len();
-                    }
-                    _ => return Err(parse_error("invalid escape sequence", rest.get(..2).unwrap_or(rest))),
-                }
+                let part = length.and_then(|length| rest.get(..length)).ok_or_else(invalid)?;
+                let digits = part.trim_start_matches("\\x").trim_matches(['{', '}']);
+                let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
+                (code.ok_or_else(invalid)?, part.len())
             }
             '0'..='7' => {
                 let digits: String = rest.chars().skip(1).take(3).take_while(|c| ('0'..='7').contains(c)).collect();
                 if c != '0' && digits.len() < 2 {
-                    return Err(parse_error("invalid escape sequence", rest.get(..2).unwrap_or(rest)));
+                    return Err(invalid());
                 }
-                let code = u32::from_str_radix(&digits, 8).ok().and_then(char::from_u32).unwrap_or('\0');
-                self.push_char(code);
-                self.at += 1 + digits.len();
+                let code = u32::from_str_radix(&digits, 8).ok().and_then(char::from_u32);
+                (code.ok_or_else(invalid)?, 1 + digits.len())
             }
-            'a' => self.emit("\\x07", 2),
-            'f' => self.emit("\\x0C", 2),
-            'n' => self.emit("\\n", 2),
-            'r' => self.emit("\\r", 2),
-            't' => self.emit("\\t", 2),
-            'v' => self.emit("\\x0B", 2),
-            c if c.is_ascii() && !c.is_ascii_alphanumeric() => {
-                self.push_char(c);
-                self.at += 2;
-            }
-            c => {
-                let part = rest.get(..1 + c.len_utf8()).unwrap_or(rest);
-                return Err(parse_error("invalid escape sequence", part));
-            }
-        }
-        Ok(())
+            'a' => ('\u{7}', 2),
+            'f' => ('\u{c}', 2),
+            'n' => ('\n', 2),
+            'r' => ('\r', 2),
+            't' => ('\t', 2),
+            'v' => ('\u{b}', 2),
+            c if c.is_ascii() && !c.is_ascii_alphanumeric() => (c, 2),
+            _ => return Err(invalid()),
+        };
+        self.at += length;
+        Ok(found)
     }
 
     fn emit(&mut self, text: &str, consumed: usize) {
@@ -287,6 +301,7 @@ impl<'a> Translator<'a> {
         }
     }
 
+    /// A bracket expression: classes, single characters and ranges of them.
     fn class(&mut self) -> Result<(), String> {
         let whole = self.rest();
         self.take('[');
@@ -296,51 +311,58 @@ impl<'a> Translator<'a> {
         let mut first = true;
         loop {
             let rest = self.rest();
-            let Some(c) = rest.chars().next() else {
-                return Err(parse_error("missing closing ]", whole));
-            };
-            match c {
-                ']' if !first => {
-                    self.take(c);
-                    return Ok(());
-                }
-                '[' => match rest.strip_prefix("[:").and_then(|r| r.find(":]")) {
-                    Some(end) => {
-                        let part = rest.get(..end + 4).unwrap_or_default();
-                        self.emit(part, part.len());
-                    }
-                    None => self.emit("\\[", 1),
-                },
-                ']' => self.emit("\\]", 1),
-                '&' | '~' => {
-                    self.push_char(c);
-                    self.at += 1;
-                }
-                '-' => {
-                    // A range's dash stands between two ends; first, last or after a range it is literal.
-                    let last = rest.get(1..).is_some_and(|r| r.starts_with(']'));
-                    if first || last {
-                        self.emit("\\-", 1)
-                    } else {
-                        self.take(c)
-                    }
-                    if rest.get(1..).is_some_and(|r| r.starts_with('-')) {
-                        self.emit("\\-", 1);
-                    }
-                }
-                '\\' => match rest.chars().nth(1) {
-                    None => return Err("error parsing regexp: trailing backslash at end of expression: ``".to_owned()),
-                    Some('d') => self.emit("0-9", 2),
-                    Some('w') => self.emit("0-9A-Za-z_", 2),
-                    Some('s') => self.emit("\\t\\n\\x0C\\r ", 2),
-                    Some('D') => self.emit("[^0-9]", 2),
-                    Some('W') => self.emit("[^0-9A-Za-z_]", 2),
-                    Some('S') => self.emit("[^\\t\\n\\x0C\\r ]", 2),
-                    Some(c) => self.simple_escape(c)?,
-                },
-                c => self.take(c),
+            if rest.starts_with(']') && !first {
+                self.take(']');
+                return Ok(());
             }
             first = false;
+            let named = rest.strip_prefix("[:").and_then(|r| r.find(":]")).and_then(|end| rest.get(..end + 4));
+            match (named, rest.strip_prefix('\\').and_then(|r| r.chars().next())) {
+                (Some(part), _) => self.emit(part, part.len()),
+                (None, Some('d')) => self.emit("0-9", 2),
+                (None, Some('w')) => self.emit("0-9A-Za-z_", 2),
+                (None, Some('s')) => self.emit("\\t\\n\\x0C\\r ", 2),
+                (None, Some('D')) => self.emit("[^0-9]", 2),
+                (None, Some('W')) => self.emit("[^0-9A-Za-z_]", 2),
+                (None, Some('S')) => self.emit("[^\\t\\n\\x0C\\r ]", 2),
+                (None, Some('p' | 'P')) => self.unicode_class()?,
+                (None, _) => self.range(whole)?,
+            }
+        }
+    }
+
+    /// A character in a class, or a range that begins with it.
+    fn range(&mut self, class: &str) -> Result<(), String> {
+        let start = self.at;
+        let low = self.class_char(class)?;
+        let rest = self.rest();
+        // A dash before the closing bracket is a character of its own.
+        if !rest.starts_with('-') || rest.starts_with("-]") || rest.len() < 2 {
+            self.push_char(low);
+            return Ok(());
+        }
+        self.at += 1;
+        let high = self.class_char(class)?;
+        if high < low {
+            let part = self.source.get(start..self.at).unwrap_or_default();
+            return Err(parse_error("invalid character class range", part));
+        }
+        self.push_char(low);
+        self.out.push('-');
+        self.push_char(high);
+        Ok(())
+    }
+
+    fn class_char(&mut self, class: &str) -> Result<char, String> {
+        let rest = self.rest();
+        match (rest.chars().next(), rest.chars().nth(1)) {
+            (None, _) => Err(parse_error("missing closing ]", class)),
+            (Some('\\'), None) => Err(TRAILING.to_owned()),
+            (Some('\\'), Some(c)) => self.escaped_char(c),
+            (Some(c), _) => {
+                self.at += c.len_utf8();
+                Ok(c)
+            }
         }
     }
 }
@@ -387,6 +409,15 @@ mod tests {
             ("^[-a]+$", "-a", true),
             ("^[a-]+$", "-a", true),
             ("^[[:alpha:]]+$", "ab", true),
+            (r"^[\w-.]+$", "a-b.c", true),
+            (r"^[\w-.]+$", "a/b", false),
+            (r"^[a-c-e]+$", "b-e", true),
+            (r"^[+--]+$", ",", true),
+            (r"^[a\]\-b]+$", "a]-b", true),
+            (r"^[^/\s]+$", "ab", true),
+            (r"^[\x41-\x43]+$", "ABC", true),
+            (r"^[~&a-z]+$", "a~&", true),
+            (r"^[\p{L}_]+$", "äb_", true),
             (r"^\Qa.b\E$", "a.b", true),
             (r"^\Qa.b\E$", "axb", false),
             (r"^\x41\n$", "A\n", true),
@@ -398,7 +429,8 @@ mod tests {
             (r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", "1.5h30m", true),
             (r"\bfoo\b", "a foo b", true),
         ] {
-            let compiled = Pattern::compile(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
+            Pattern::check(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
+            let compiled = Pattern::new(pattern).unwrap();
             assert_eq!(compiled.is_match(text), expected, "{pattern} on {text}");
         }
     }
@@ -413,11 +445,12 @@ mod tests {
             ("a**", "error parsing regexp: invalid nested repetition operator: `**`"),
             ("(?=a)", "error parsing regexp: invalid or unsupported Perl syntax: `(?=`"),
             (r"\y", "error parsing regexp: invalid escape sequence: `\\y`"),
+            ("[z-a]", "error parsing regexp: invalid character class range: `z-a`"),
             ("a{1001}", "error parsing regexp: invalid repeat count: `{1001}`"),
             ("a\\", "error parsing regexp: trailing backslash at end of expression: ``"),
         ] {
-            assert_eq!(Pattern::compile(pattern).err().as_deref(), Some(expected), "{pattern}");
+            assert_eq!(Pattern::check(pattern).err().as_deref(), Some(expected), "{pattern}");
         }
-        assert!(Pattern::compile("(((a{1000}){1000}){1000})").is_err(), "too large to compile");
+        assert!(Pattern::check("(((a{1000}){1000}){1000})").is_err(), "too large to compile");
     }
 }

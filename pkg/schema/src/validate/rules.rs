@@ -57,7 +57,7 @@ impl Rules {
         let list = |name: &str| schema.get(name).and_then(Value::as_array);
         Ok(Self {
             format: text("format").and_then(Format::from_name),
-            pattern: text("pattern").map(Pattern::compile).transpose()?,
+            pattern: text("pattern").map(Pattern::new).transpose()?,
             values: list("enum").cloned().unwrap_or_default(),
             minimum: bound(schema, "minimum", "exclusiveMinimum"),
             maximum: bound(schema, "maximum", "exclusiveMaximum"),
