@@ -199,7 +199,7 @@ impl<'p> Checker<'p> {
 
     fn allowed_values(&self, rules: Option<&Rules>, value: &Value, outcome: &mut Outcome) {
         let Some(rules) = rules.filter(|r| !r.values.is_empty()) else { return };
-        if rules.values.iter().any(|allowed| equal(allowed, value) && !allowed.is_null()) {
+        if rules.values.iter().any(|allowed| equal(allowed, value)) {
             return;
         }
         let supported: Vec<String> = rules
