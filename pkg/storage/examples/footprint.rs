@@ -4,7 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "a measuring tool")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kcp_apimachinery::GroupResource;
 use kcp_logicalcluster::ClusterName;
@@ -16,10 +16,32 @@ const CLUSTERS: u64 = 10_000;
 fn main() {
     let base = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
     let directory = tempfile::tempdir_in(base).unwrap();
+    idle(&EngineKind::Sled { path: directory.path().join("empty") });
     for kind in [EngineKind::Memory, EngineKind::Sled { path: directory.path().join("data") }] {
         println!("--- {}", if matches!(kind, EngineKind::Memory) { "memory" } else { "sled" });
         run(&kind);
     }
+}
+
+/// What a store costs that nobody uses.
+fn idle(kind: &EngineKind) {
+    for what in ["made", "opened"] {
+        let (memory, started) = (resident(), Instant::now());
+        let store = Store::open(Options::new(kind.clone())).unwrap();
+        println!("an empty store {what} in {:.1?}", started.elapsed());
+        let (cpu, pause) = (cpu_time(), Duration::from_secs(4));
+        std::thread::sleep(pause);
+        let share = (cpu_time() - cpu).as_secs_f64() / pause.as_secs_f64() * 100.0;
+        println!("idle: {share:.3} % CPU, {} bytes of memory", resident().saturating_sub(memory));
+        let started = Instant::now();
+        store.close();
+        println!("closed in {:.1?}", started.elapsed());
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn run(kind: &EngineKind) {

@@ -133,3 +133,70 @@ fn written(op: &Op) -> Option<&Key> {
         Op::Check { .. } | Op::PurgeCluster(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kcp_apimachinery::GroupResource;
+    use kcp_logicalcluster::ClusterName;
+
+    use super::*;
+    use crate::{
+        batch::Expect,
+        entry::{EventKind, Stamped},
+        history::{History, Window},
+    };
+
+    fn key(cluster: &str, name: &str) -> Key {
+        let cluster = ClusterName::new(cluster).unwrap();
+        Key::object(&GroupResource::new("", "configmaps"), &cluster, "n", name).unwrap()
+    }
+
+    fn put(cluster: &str, name: &str, expect: Expect) -> Batch {
+        Batch::new().put(key(cluster, name), Stamped::plain("x"), expect)
+    }
+
+    fn purge(cluster: &str) -> Batch {
+        Batch::new().purge(ClusterName::new(cluster).unwrap())
+    }
+
+    fn state() -> State {
+        let entry = Entry::new(&Stamped::plain("x"), 2);
+        State::new(vec![(key("a", "old"), entry)], 2, History::new(Window::default(), 2))
+    }
+
+    #[test]
+    fn later_batches_see_earlier_ones() {
+        let state = state();
+        let mut group = Group::new(&state);
+        assert_eq!(group.admit(&put("a", "x", Expect::Absent)).unwrap(), 3);
+        let refused = group.admit(&put("a", "x", Expect::Absent)).unwrap_err();
+        assert!(matches!(refused, CommitError::Conflict { index: 0, current: Some(entry) } if entry.revision == 3));
+        assert_eq!(group.admit(&put("a", "x", Expect::Revision(3))).unwrap(), 4);
+        assert_eq!(group.admit(&Batch::new().delete(key("a", "x"), Expect::Revision(4))).unwrap(), 5);
+        assert_eq!(
+            group.admit(&Batch::new().delete(key("a", "x"), Expect::Any)).unwrap(),
+            5,
+            "nothing is left to delete"
+        );
+        let kinds: Vec<_> = group.commits.iter().flat_map(|(_, events)| events).map(|event| event.kind).collect();
+        assert_eq!(kinds, [EventKind::Create, EventKind::Update, EventKind::Delete]);
+        assert_eq!(group.totals, state.totals);
+        assert_eq!(group.rows(true).len(), 2, "one row for the key, one of history");
+    }
+
+    #[test]
+    fn a_purge_finds_what_only_waits_to_be_written() {
+        let state = state();
+        let mut group = Group::new(&state);
+        for (cluster, name) in [("a", "x"), ("a", "y"), ("a1", "x")] {
+            group.admit(&put(cluster, name, Expect::Absent)).unwrap();
+        }
+        group.admit(&Batch::new().delete(key("a", "y"), Expect::Any)).unwrap();
+        assert_eq!(group.admit(&purge("a")).unwrap(), 7);
+        let mut purged: Vec<_> = group.commits[4].1.iter().map(|event| event.key.to_string()).collect();
+        purged.sort();
+        assert_eq!(purged, ["configmaps./a/n/old", "configmaps./a/n/x"]);
+        assert_eq!(group.admit(&purge("a")).unwrap(), 7, "it is empty now");
+        assert_eq!(group.totals.objects, 1);
+    }
+}

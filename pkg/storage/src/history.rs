@@ -173,3 +173,77 @@ impl Resources {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kcp_apimachinery::GroupResource;
+    use kcp_logicalcluster::ClusterName;
+
+    use super::*;
+    use crate::{
+        entry::{Entry, Stamped},
+        key::Key,
+    };
+
+    fn event(revision: Revision) -> Arc<Event> {
+        let key = Key::object(&GroupResource::new("", "configmaps"), &ClusterName::root(), "", "a").unwrap();
+        let entry = Entry::new(&Stamped::plain("x"), revision);
+        Arc::new(Event::between(revision, key, None, Some(&entry)).unwrap())
+    }
+
+    fn history(window: Window, revisions: impl IntoIterator<Item = Revision>) -> History {
+        let mut history = History::new(window, 1);
+        revisions.into_iter().for_each(|revision| history.push(event(revision)));
+        history
+    }
+
+    fn revisions(events: &[Arc<Event>]) -> Vec<Revision> {
+        events.iter().map(|event| event.revision).collect()
+    }
+
+    #[test]
+    fn whole_revisions_go_in_small_steps() {
+        let mut history = history(Window { max_events: 2, ..Window::default() }, [2, 2, 2, 3, 4, 4, 5]);
+        assert_eq!((revisions(&history.compact(1)), history.floor()), (vec![2, 2, 2], 2));
+        assert_eq!((revisions(&history.compact(100)), history.floor()), (vec![3, 4, 4], 4));
+        assert_eq!((history.is_over(), history.compact(100).len(), history.events().len()), (false, 0, 1));
+        assert_eq!(history.bytes(), event(5).weight());
+    }
+
+    #[test]
+    fn events_go_when_they_are_of_age() {
+        let window = Window { max_age: Duration::from_secs(160), ..Window::default() };
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut history = history(window, [2]);
+        assert_eq!(history.tick(at(0), 2), Some(at(160)), "nobody needs to look before");
+        history.push(event(3));
+        assert_eq!(history.tick(at(5), 3), Some(at(160)), "times are noted only so often");
+        history.push(event(4));
+        assert_eq!(history.tick(at(20), 4), Some(at(160)));
+        assert!(!history.is_over());
+        assert_eq!(history.tick(at(159), 4), Some(at(160)));
+        assert!(!history.is_over());
+        assert_eq!(history.tick(at(160), 4), Some(at(180)));
+        assert_eq!(revisions(&history.compact(100)), [2]);
+        history.tick(at(200), 4);
+        assert_eq!(revisions(&history.compact(100)), [3, 4], "at latest a sixteenth after its time");
+        assert_eq!(history.tick(at(300), 4), None, "nothing to wait for");
+        assert_eq!(history.tick(at(900), 4), None);
+    }
+
+    #[test]
+    fn resources_come_and_go() {
+        let mut resources = Resources::default();
+        let (a, b) = (resources.id("a.\0"), resources.id("b.\0"));
+        assert_eq!((resources.id("a.\0"), resources.find("c.\0")), (a, None));
+        resources.get_mut(a).events.push_back(event(2));
+        resources.get_mut(b).objects = 1;
+        resources.forget_through(b, 9);
+        assert_eq!(resources.find("b.\0"), Some(b), "it has objects");
+        resources.forget_through(a, 1);
+        assert_eq!(resources.find("a.\0"), Some(a), "it has an event");
+        resources.forget_through(a, 2);
+        assert_eq!((resources.find("a.\0"), resources.id("c.\0")), (None, a), "its number is used again");
+    }
+}

@@ -123,3 +123,45 @@ impl Queue {
         std::mem::take(&mut self.inner.lock().requests)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(cost: u32) -> Request {
+        Request { batch: Batch::new(), cost, reply: oneshot::channel().0 }
+    }
+
+    fn taken(queue: &Queue, count: usize, cost: u32) -> Vec<u32> {
+        let requests = queue.take(count, cost, Some(Instant::now())).unwrap();
+        requests.iter().map(|request| request.cost).collect()
+    }
+
+    #[test]
+    fn as_much_is_taken_as_fits_but_at_least_one() {
+        let queue = Queue::new();
+        for cost in [100, 1, 2, 3, 4, 5] {
+            queue.push(request(cost)).unwrap();
+        }
+        assert_eq!(taken(&queue, 10, 6), [100]);
+        assert_eq!(taken(&queue, 10, 6), [1, 2, 3]);
+        assert_eq!(taken(&queue, 1, 6), [4]);
+        assert_eq!((taken(&queue, 10, 6), taken(&queue, 10, 6)), (vec![5], vec![]));
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_takes_no_more() {
+        let queue = Queue::new();
+        queue.push(request(1)).unwrap();
+        queue.close();
+        assert!(matches!(queue.push(request(1)), Err(CommitError::Closed)));
+        assert!(matches!(queue.reserve_blocking(1), Err(CommitError::Closed)));
+        assert_eq!(queue.take(10, 10, None).map(|requests| requests.len()), Some(1));
+        assert!(queue.take(10, 10, None).is_none());
+    }
+
+    #[test]
+    fn no_batch_costs_more_than_there_is_room() {
+        assert_eq!((Queue::cost(0), Queue::cost(UNIT), Queue::cost(u64::MAX)), (4, 5, ROOM));
+    }
+}
