@@ -58,7 +58,7 @@ async fn play(args: &Args, dir: &Path) -> anyhow::Result<()> {
         ("KUBECACHEDIR".to_owned(), dir.join("cache").display().to_string()),
     ]);
     for (name, variable) in CLUSTERS {
-        let cluster = kcp_server::simulated::start(name, dir.join(name), args.log.clone()).await.with_context(|| format!("the simulated cluster {name} did not start"))?;
+        let cluster = kcp_server::simulated::start_in(name, dir.join(name), args.log.clone()).await.with_context(|| format!("the simulated cluster {name} did not start"))?;
         env.insert(variable.to_owned(), cluster.kubeconfig_path().display().to_string());
         clusters.push(cluster);
     }

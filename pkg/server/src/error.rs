@@ -1,6 +1,6 @@
 //! Why a server does not start: each variant is one clear line for whoever typed the command.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, path::PathBuf};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +24,8 @@ pub enum StartError {
         source: io::Error,
     },
     /// The port is taken or may not be used.
-    #[error("cannot listen on {address}: {source}{}", hint(.source))]
-    Listen {
-        /// The address and port.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("{0}{hint}", hint = hint(.0))]
+    Listen(kcp_apiserver::BindError),
     /// The data cannot be opened.
     #[error("cannot open the data in {path}: {source}")]
     Storage {
@@ -47,11 +42,12 @@ pub enum StartError {
     Internal(String),
 }
 
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => "; another server runs there: stop it, or choose another port with --secure-port",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose another with --secure-port",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: see --bind-address",
-        _ => "",
+fn hint(error: &kcp_apiserver::BindError) -> &'static str {
+    use kcp_apiserver::BindError;
+    match error {
+        BindError::InUse(_) => "; another server runs there: stop it, or choose another port with --secure-port",
+        BindError::Denied(_) => "; ports below 1024 need privileges: choose another with --secure-port",
+        BindError::NoAddress(_) => "; see --bind-address",
+        BindError::Other(..) => "",
     }
 }

@@ -120,6 +120,28 @@ pub struct LogOptions {
 }
 
 impl Options {
+    /// The options that a command line without flags gives.
+    fn defaults() -> Self {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        // The defaults are part of the program; a test parses them.
+        <Line as clap::Parser>::parse_from(["kcp"]).options
+    }
+
+    /// A server on loopback for a playground, its files below `root_directory`.
+    pub fn playground(root_directory: PathBuf, secure_port: u16, log: LogOptions) -> Self {
+        let bind_address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self { root_directory, secure_port, bind_address, log, ..Self::defaults() }
+    }
+
+    /// A simulated physical cluster on loopback, its data in memory.
+    pub fn simulated(root_directory: PathBuf, log: LogOptions) -> Self {
+        Self { profile: Profile::Physical, in_memory: true, ..Self::playground(root_directory, 0, log) }
+    }
+
     /// A path of a flag: as it is when absolute, else below the root directory.
     pub(crate) fn below_root(&self, path: &Path) -> PathBuf {
         self.root_directory.join(path)

@@ -1,0 +1,81 @@
+//! Answers to questions that objects ask about users: reviews, tokens, grants.
+
+use std::sync::Arc;
+
+use kcp_apimachinery::{Status, UserInfo, time::Timestamp};
+use kcp_apiserver::{Authorizer as _, Cluster, Resolved};
+use kcp_authentication::{ServiceAccountIssuer, TokenAuthenticator, service_account::{Bound, BoundKind, TokenRequest}};
+use kcp_authorization::Attributes;
+use kcp_logicalcluster::ClusterName;
+use kcp_registry::{Access, Authority, IssuedToken, TokenAnswer, TokenOrder, Verdict};
+use serde_json::Value;
+
+use crate::authorizer::ServerAuthorizer;
+
+pub(crate) struct ServerAuthority {
+    pub(crate) authorizer: Arc<ServerAuthorizer>,
+    pub(crate) tokens: Arc<TokenAuthenticator>,
+    pub(crate) issuer: Arc<ServiceAccountIssuer>,
+}
+
+impl Authority for ServerAuthority {
+    fn authorize(&self, cluster: &ClusterName, user: &UserInfo, access: &Access<'_>) -> Verdict {
+        let attributes = Attributes {
+            user,
+            verb: access.verb,
+            group: access.group,
+            version: access.version,
+            resource: access.resource,
+            subresource: access.subresource,
+            name: access.name,
+            namespace: access.namespace,
+            path: access.path,
+            is_resource: access.path.is_empty(),
+        };
+        self.authorizer.authorize(&Cluster::One(Resolved::named(cluster.clone())), &attributes)
+    }
+
+    fn review_token(&self, cluster: &ClusterName, token: &str, audiences: &[String]) -> TokenAnswer {
+        match self.tokens.authenticate(token, audiences, Timestamp::now()) {
+            Ok(known) => {
+                let user = kcp_authentication::identity::seen_from(&known.user, cluster).into_owned();
+                TokenAnswer { user: Some(user), audiences: known.audiences, error: String::new() }
+            }
+            Err(error) => TokenAnswer { error: error.to_string(), ..TokenAnswer::default() },
+        }
+    }
+
+    fn issue_token(&self, cluster: &ClusterName, order: &TokenOrder<'_>) -> Result<IssuedToken, Status> {
+        let bound = match order.bound {
+            None => None,
+            Some((kind, _, name, uid)) => {
+                let kind = match kind {
+                    "Pod" => BoundKind::Pod,
+                    "Secret" => BoundKind::Secret,
+                    other => return Err(Status::bad_request(format!("cannot bind a token to a {other}"))),
+                };
+                Some(Bound { kind, name: name.to_owned(), uid: uid.to_owned() })
+            }
+        };
+        let request = TokenRequest { cluster, namespace: order.namespace, name: order.name, uid: order.uid, audiences: order.audiences, seconds: order.seconds, bound };
+        let minted = self.issuer.mint(&request, Timestamp::now()).ok_or_else(|| Status::internal("the token could not be signed"))?;
+        Ok(IssuedToken { token: minted.token.expose().to_owned(), expires: minted.expires.unix_seconds(), audiences: minted.audiences })
+    }
+
+    fn rules(&self, cluster: &ClusterName, user: &UserInfo, namespace: &str) -> Value {
+        let seen = self.authorizer.effective(cluster, user);
+        self.authorizer.policy(cluster).rules_for(&seen, namespace).to_review_status()
+    }
+
+    fn check_grant(&self, cluster: &ClusterName, user: &UserInfo, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+        if user.in_group(kcp_apimachinery::user::MASTERS) {
+            return Ok(());
+        }
+        let seen = self.authorizer.effective(cluster, user);
+        let policy = self.authorizer.policy(cluster);
+        match new["kind"].as_str() {
+            Some("Role" | "ClusterRole") => policy.check_role_write(&seen, new, old),
+            _ => policy.check_binding_write(&seen, new, old),
+        }
+    }
+}
