@@ -3,8 +3,11 @@
 use kcp_apimachinery::{object, selectors::LabelSelector};
 use serde_json::Value;
 
+use crate::layer::limit_of;
+
 /// The rules that the aggregated cluster role `role` must have, gathered from those of `all` that its selectors match, in
-/// the order of their names, each rule once; `None` when the role is not aggregated. A role never feeds itself. A
+/// the order of their names, each rule once; `None` when the role is not aggregated. A role never feeds itself; one that
+/// is limited to certain objects feeds none, because its rules would lose the limit. A
 /// selector that cannot be read selects nothing.
 pub fn aggregate<'a>(role: &Value, all: impl IntoIterator<Item = &'a Value>) -> Option<Value> {
     let selectors: Vec<LabelSelector> = role
@@ -15,8 +18,10 @@ pub fn aggregate<'a>(role: &Value, all: impl IntoIterator<Item = &'a Value>) -> 
         .collect();
     let name = object::name(role);
     let labels = |r: &'a Value| r.pointer("/metadata/labels").unwrap_or(&Value::Null);
-    let mut sources: Vec<&'a Value> =
-        all.into_iter().filter(|r| object::name(r) != name && selectors.iter().any(|s| s.matches(labels(r)))).collect();
+    let mut sources: Vec<&'a Value> = all
+        .into_iter()
+        .filter(|r| object::name(r) != name && limit_of(r).is_none() && selectors.iter().any(|s| s.matches(labels(r))))
+        .collect();
     sources.sort_by(|a, b| object::name(a).cmp(object::name(b)));
     let mut rules: Vec<Value> = Vec::new();
     for rule in sources.iter().filter_map(|r| r.get("rules")?.as_array()).flatten() {

@@ -1,6 +1,9 @@
 //! What a request wants to do, as far as authorization cares.
 
-use kcp_apimachinery::UserInfo;
+use std::fmt;
+
+use kcp_apimachinery::{UserInfo, selectors::LabelSelector};
+use serde_json::Value;
 
 /// A question to the authorizer. Borrowed: it lives as long as the request's parts.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,43 @@ pub struct Attributes<'a> {
     pub path: &'a str,
     /// Whether this is about a resource; otherwise about a path.
     pub is_resource: bool,
+    /// Which objects are meant, as far as labels say. Only roles that are limited to some look at it; without it they
+    /// grant nothing.
+    pub scope: Scope<'a>,
+}
+
+/// Which objects a question is about, by their labels.
+#[derive(Clone, Copy, Default)]
+pub enum Scope<'a> {
+    /// Not known: those of a create, or a question nobody knows more about.
+    #[default]
+    Unknown,
+    /// Those that the label selector of a list, watch or deletecollection matches.
+    Selected(&'a LabelSelector),
+    /// One object, by name. The function gives its `metadata.labels`, `None` when there is no such object: it may then be
+    /// read, so that a 404 can be told from a 403. It is called only when a limited role would allow the request.
+    Object(&'a (dyn Fn() -> Option<Value> + Send + Sync)),
+}
+
+impl Scope<'_> {
+    /// Whether all objects meant are among those that `limit` matches.
+    pub(crate) fn within(&self, limit: &LabelSelector, verb: &str) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Selected(selector) => selector.includes(limit),
+            Self::Object(labels) => labels().map_or(verb == "get", |labels| limit.matches(&labels)),
+        }
+    }
+}
+
+impl fmt::Debug for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("Unknown"),
+            Self::Selected(selector) => write!(f, "Selected({selector})"),
+            Self::Object(_) => f.write_str("Object"),
+        }
+    }
 }
 
 impl<'a> Attributes<'a> {
@@ -47,6 +87,7 @@ impl<'a> Attributes<'a> {
             namespace: "",
             path: "",
             is_resource: true,
+            scope: Scope::Unknown,
         }
     }
 
@@ -96,6 +137,7 @@ impl OwnedAttributes {
             namespace: &self.namespace,
             path: &self.path,
             is_resource: self.is_resource,
+            scope: Scope::Unknown,
         }
     }
 }

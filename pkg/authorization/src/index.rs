@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     Attributes,
-    layer::{Binding, Layer, SubjectKind},
+    layer::{Binding, Layer, Role, SubjectKind},
     rule::PolicyRule,
 };
 
@@ -103,6 +103,8 @@ impl fmt::Display for Reason {
 pub struct UserRules<'a> {
     /// The rules, of cluster role bindings first.
     pub rules: Vec<&'a PolicyRule>,
+    /// Rules that hold only for objects with certain labels. They give nobody the right to pass them on.
+    pub limited: Vec<&'a PolicyRule>,
     /// Roles that bindings name and that do not exist, as error texts. Not empty: the rules may be incomplete.
     pub errors: Vec<String>,
 }
@@ -116,7 +118,7 @@ impl UserRules<'_> {
     /// The `status` of a SelfSubjectRulesReview (AZ-07).
     pub fn to_review_status(&self) -> Value {
         let with = |want: fn(&PolicyRule) -> bool, drop: &[&str]| -> Vec<Value> {
-            let rules = self.rules.iter().filter(|r| want(r));
+            let rules = self.rules.iter().chain(&self.limited).filter(|r| want(r));
             let values = rules.map(|r| {
                 let mut value = r.to_value();
                 if let Some(map) = value.as_object_mut() {
@@ -166,10 +168,12 @@ impl RbacIndex {
     /// Whether a rule allows what is asked, and which (AZ-02, AZ-03). Does not know about superusers.
     pub fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
         let mut missing = Vec::new();
-        for (binding, rules) in self.grants(attributes.user, attributes.namespace) {
-            match rules {
-                Some(rules) => {
-                    if rules.iter().any(|rule| rule.allows(attributes)) {
+        for (binding, role) in self.grants(attributes.user, attributes.namespace) {
+            match role {
+                Some(role) => {
+                    let within =
+                        || role.limit.as_ref().is_none_or(|limit| attributes.scope.within(limit, attributes.verb));
+                    if role.rules.iter().any(|rule| rule.allows(attributes)) && within() {
                         let subject = binding.subjects.iter().position(|s| s.is(attributes.user)).unwrap_or(0);
                         return Decision::Allow { reason: Reason(Why::Binding(Arc::clone(binding), subject)) };
                     }
@@ -185,14 +189,15 @@ impl RbacIndex {
     pub fn rules_for(&self, user: &UserInfo, namespace: &str) -> UserRules<'_> {
         let mut out = UserRules::default();
         let mut seen: Vec<*const Binding> = Vec::new();
-        for (binding, rules) in self.grants(user, namespace) {
+        for (binding, role) in self.grants(user, namespace) {
             let id = Arc::as_ptr(binding);
             if seen.contains(&id) {
                 continue;
             }
             seen.push(id);
-            match rules {
-                Some(rules) => out.rules.extend(rules.iter()),
+            match role {
+                Some(role) if role.limit.is_some() => out.limited.extend(&role.rules),
+                Some(role) => out.rules.extend(&role.rules),
                 None => note(&mut out.errors, binding),
             }
         }
@@ -201,24 +206,24 @@ impl RbacIndex {
 
     /// The rules of the role that a binding in `namespace` (empty: a cluster role binding) refers to.
     pub fn role_rules(&self, kind: &str, name: &str, namespace: &str) -> Option<&[PolicyRule]> {
-        self.rules_of(kind == "ClusterRole", name, namespace).map(|r| &**r)
+        self.role_of(kind == "ClusterRole", name, namespace).map(|r| r.rules.as_slice())
     }
 
-    /// The bindings that are for `user`, of the whole cluster first, each with the rules of its role if that exists.
+    /// The bindings that are for `user`, of the whole cluster first, each with its role if that exists.
     fn grants<'s, 'q>(
         &'s self,
         user: &'q UserInfo,
         namespace: &'q str,
-    ) -> impl Iterator<Item = (&'s Arc<Binding>, Option<&'s Arc<[PolicyRule]>>)> + use<'s, 'q> {
+    ) -> impl Iterator<Item = (&'s Arc<Binding>, Option<&'s Role>)> + use<'s, 'q> {
         let scopes = [Some(""), Some(namespace).filter(|n| !n.is_empty())];
         scopes.into_iter().flatten().flat_map(move |scope| {
             let base = self.bootstrap.bindings(scope, user).filter(move |b| !self.local.has_binding(scope, &b.name));
             let all = self.local.bindings(scope, user).chain(base);
-            all.map(move |b| (b, self.rules_of(b.cluster_role, &b.role, scope)))
+            all.map(move |b| (b, self.role_of(b.cluster_role, &b.role, scope)))
         })
     }
 
-    fn rules_of(&self, cluster_role: bool, name: &str, namespace: &str) -> Option<&Arc<[PolicyRule]>> {
+    fn role_of(&self, cluster_role: bool, name: &str, namespace: &str) -> Option<&Role> {
         if cluster_role {
             self.local.cluster_roles.get(name).or_else(|| self.bootstrap.cluster_roles.get(name))
         } else {

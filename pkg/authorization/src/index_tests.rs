@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::Scope;
 
 fn user(name: &str, groups: &[&str]) -> UserInfo {
     let groups = groups.iter().map(|g| (*g).to_owned()).collect();
@@ -109,6 +110,46 @@ fn rules_are_listed_az07() {
     let root = index.rules_for(&user("root", &[user::MASTERS]), "ns").to_review_status();
     assert_eq!(root["resourceRules"], json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]));
     assert_eq!(root["nonResourceRules"], json!([{"verbs": ["*"], "nonResourceURLs": ["*"]}]));
+}
+
+#[test]
+fn limited_roles_reach_only_what_is_labelled() {
+    let role = |selector: &str| {
+        json!({"metadata": {"name": "r", "labels": {"to-view": "true"}, "annotations": {kcp_apis::workload::REQUIRED_SELECTOR_ANNOTATION: selector}},
+            "rules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]})
+    };
+    let bindings = [
+        json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "r"}, "subjects": [{"kind": "User", "name": "ann"}]}),
+        json!({"metadata": {"name": "v"}, "roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "User", "name": "bob"}]}),
+    ];
+    let index = RbacIndex::build(&bootstrap(), &[role("cluster=east")], [], &bindings, []);
+    let (ann, bob) = (user("ann", &[]), user("bob", &[]));
+    fn ask(index: &RbacIndex, user: &UserInfo, verb: &str, scope: Scope<'_>) -> bool {
+        index.authorize(&Attributes { scope, ..Attributes::resource(user, verb, "", "secrets") }).is_allowed()
+    }
+    let selected = |text: &str| {
+        let selector = kcp_apimachinery::selectors::LabelSelector::parse(text).unwrap();
+        ask(&index, &ann, "list", Scope::Selected(&selector))
+    };
+    let object = |verb, labels: Option<Value>| ask(&index, &ann, verb, Scope::Object(&|| labels.clone()));
+    assert!(!ask(&index, &ann, "list", Scope::Unknown) && !ask(&index, &ann, "create", Scope::Unknown));
+    assert!(selected("cluster=east,a=b") && !selected("cluster=west") && !selected(""));
+    for verb in ["get", "patch"] {
+        assert!(object(verb, Some(json!({"cluster": "east"}))));
+        assert!(!object(verb, Some(json!({"cluster": "west"}))) && !object(verb, Some(Value::Null)));
+    }
+    assert!(object("get", None) && !object("patch", None), "to be told 404 one must be let in");
+    let held = index.rules_for(&ann, "");
+    assert_eq!((held.rules.len(), held.limited.len()), (0, 1), "not to be passed on");
+    assert!(!index.authorize(&Attributes::resource(&bob, "get", "", "secrets")).is_allowed(), "nor aggregated");
+    for bad in ["", "a in b"] {
+        let index = RbacIndex::build(&bootstrap(), &[role(bad)], [], &bindings, []);
+        let asked = Attributes {
+            scope: Scope::Object(&|| Some(json!({"a": "b"}))),
+            ..Attributes::resource(&ann, "get", "", "x")
+        };
+        assert!(!index.authorize(&asked).is_allowed(), "{bad:?}");
+    }
 }
 
 /// What the index must answer, decided the slow way: every binding, every subject, every rule.

@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use kcp_apimachinery::{UserInfo, object};
+use kcp_apimachinery::{UserInfo, object, selectors::LabelSelector};
+use kcp_apis::workload::REQUIRED_SELECTOR_ANNOTATION;
 use serde_json::Value;
 
 use crate::{aggregate, rule::PolicyRule};
@@ -94,6 +95,31 @@ impl Binding {
     }
 }
 
+/// A role, compiled.
+#[derive(Debug, Default)]
+pub(crate) struct Role {
+    pub(crate) rules: Vec<PolicyRule>,
+    /// The objects that the rules are limited to, if they are.
+    pub(crate) limit: Option<LabelSelector>,
+}
+
+impl Role {
+    fn from_value(role: &Value) -> Self {
+        let limit = limit_of(role).map(|text| {
+            // One that cannot be read must not grant everything.
+            LabelSelector::parse(text).unwrap_or_else(|_| LabelSelector::nothing())
+        });
+        // Neither must an empty one: it would be no limit at all, which nobody means who writes it.
+        let limit = limit.map(|l| if l.is_empty() { LabelSelector::nothing() } else { l });
+        Self { rules: PolicyRule::list(role), limit }
+    }
+}
+
+/// The annotation that limits a role.
+pub(crate) fn limit_of(role: &Value) -> Option<&str> {
+    role.pointer("/metadata/annotations")?.get(REQUIRED_SELECTOR_ANNOTATION)?.as_str()
+}
+
 /// The bindings of one scope by whom they are for.
 #[derive(Debug, Default)]
 struct Subjects {
@@ -106,12 +132,12 @@ struct Subjects {
 #[derive(Debug, Default)]
 pub struct Layer {
     /// Rules of cluster roles by name.
-    pub(crate) cluster_roles: HashMap<String, Arc<[PolicyRule]>>,
+    pub(crate) cluster_roles: HashMap<String, Role>,
     /// The cluster roles that take part in aggregation, whole: they are aggregated anew when a layer is put over this
     /// one.
     pub(crate) aggregation: Vec<Value>,
     /// Rules of roles by namespace and name.
-    roles: HashMap<String, HashMap<String, Arc<[PolicyRule]>>>,
+    roles: HashMap<String, HashMap<String, Role>>,
     /// Bindings by namespace, those of the whole cluster under the empty one.
     scopes: HashMap<String, Subjects>,
     /// Names of all bindings by namespace, those without subjects included: they override too.
@@ -129,7 +155,7 @@ impl Layer {
     ) -> Self {
         let mut layer = Self::default();
         for role in cluster_roles {
-            layer.cluster_roles.insert(object::name(role).to_owned(), PolicyRule::list(role).into());
+            layer.cluster_roles.insert(object::name(role).to_owned(), Role::from_value(role));
             if is_aggregated(role) || is_labelled(role) {
                 layer.aggregation.push(role.clone());
             }
@@ -137,7 +163,7 @@ impl Layer {
         layer.fill_aggregated(&[]);
         for role in roles {
             let (namespace, name) = (object::namespace(role).to_owned(), object::name(role).to_owned());
-            layer.roles.entry(namespace).or_default().insert(name, PolicyRule::list(role).into());
+            layer.roles.entry(namespace).or_default().insert(name, Role::from_value(role));
         }
         for value in cluster_role_bindings.into_iter().chain(role_bindings) {
             layer.names.entry(object::namespace(value).to_owned()).or_default().push(object::name(value).to_owned());
@@ -191,7 +217,7 @@ impl Layer {
             }
         }
         for role in pool.iter().filter(|r| is_aggregated(r)) {
-            self.cluster_roles.insert(object::name(role).to_owned(), PolicyRule::list(role).into());
+            self.cluster_roles.insert(object::name(role).to_owned(), Role::from_value(role));
         }
     }
 
@@ -216,7 +242,7 @@ impl Layer {
         self.names.get(namespace).is_some_and(|names| names.binary_search_by(|n| n.as_str().cmp(name)).is_ok())
     }
 
-    pub(crate) fn role(&self, namespace: &str, name: &str) -> Option<&Arc<[PolicyRule]>> {
+    pub(crate) fn role(&self, namespace: &str, name: &str) -> Option<&Role> {
         self.roles.get(namespace)?.get(name)
     }
 }

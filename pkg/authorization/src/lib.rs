@@ -4,6 +4,9 @@
 //! [`Layer`] of bootstrap policy that all clusters share; it answers who may do what in time proportional to the
 //! bindings of the user who asks, whatever others the cluster has. It is immutable: a change makes a new one.
 //!
+//! A role may be limited to objects with certain labels by an annotation
+//! ([`REQUIRED_SELECTOR_ANNOTATION`](kcp_apis::workload::REQUIRED_SELECTOR_ANNOTATION)): see [`Scope`].
+//!
 //! Texts that clients see (reasons, refusals, validation) are those of Kubernetes.
 
 mod aggregate;
@@ -16,7 +19,7 @@ pub mod review;
 mod rule;
 
 pub use aggregate::aggregate;
-pub use attributes::{Attributes, OwnedAttributes};
+pub use attributes::{Attributes, OwnedAttributes, Scope};
 pub use forbidden::{forbidden, forbidden_message};
 pub use index::{Decision, RbacIndex, Reason, UserRules};
 pub use layer::Layer;

@@ -120,6 +120,17 @@ impl LabelRequirement {
         }
     }
 
+    /// Whether the two mean the same; `=`, `==` and `in` with one value do.
+    fn same(&self, other: &Self) -> bool {
+        use LabelOperator as Op;
+        let plain = |r: &Self| match r.operator {
+            Op::Equals | Op::DoubleEquals | Op::In => Op::In,
+            Op::NotEquals | Op::NotIn => Op::NotIn,
+            operator => operator,
+        };
+        self.key == other.key && plain(self) == plain(other) && self.values == other.values
+    }
+
     fn contains(&self, value: &str) -> bool {
         match self.values.as_slice() {
             [one] => one == value,
@@ -207,6 +218,12 @@ impl LabelSelector {
     /// The conditions, sorted by key.
     pub fn requirements(&self) -> &[LabelRequirement] {
         &self.requirements
+    }
+
+    /// Whether each condition of `other` is one of this selector's too, so that whatever this one matches, `other` does.
+    /// Conditions are compared as they are written: `false` does not prove the opposite.
+    pub fn includes(&self, other: &Self) -> bool {
+        self.nothing || !other.nothing && other.requirements.iter().all(|o| self.requirements.iter().any(|r| r.same(o)))
     }
 
     /// Whether `labels` (a map of strings, or null for none) fulfil all conditions.

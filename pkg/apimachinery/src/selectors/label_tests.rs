@@ -76,6 +76,22 @@ fn malformed_selectors_have_kubernetes_texts() {
 }
 
 #[test]
+fn selectors_include_others() {
+    for (all, part, want) in [
+        ("a=b,c", "a=b", true),
+        ("a in (b)", "a==b", true),
+        ("a=b", "", true),
+        ("", "a=b", false),
+        ("a!=b", "a=b", false),
+        ("a in (b,c)", "a=b", false),
+        ("a=b", "a=b,c", false),
+    ] {
+        assert_eq!(parse(all).includes(&parse(part)), want, "{all} {part}");
+    }
+    assert!(LabelSelector::nothing().includes(&parse("a")) && !parse("a").includes(&LabelSelector::nothing()));
+}
+
+#[test]
 fn objects_become_selectors() {
     let s = LabelSelector::from_object(&json!({
         "matchLabels": {"b": "1"},
