@@ -24,9 +24,10 @@ macro_rules! packages {
 
 static PACKAGES: [Package; 19] = packages! {
     "meta" => [],
-    "core.v1" => ["meta"],
+    // Besides what its own types refer to: what its subresources read and write.
+    "core.v1" => ["meta", "authentication.v1", "autoscaling.v1"],
     "apiextensions.v1" => ["meta"],
-    "apps.v1" => ["core.v1", "meta"],
+    "apps.v1" => ["core.v1", "meta", "autoscaling.v1"],
     "authentication.v1" => ["meta"],
     "authorization.v1" => ["meta"],
     "autoscaling.v1" => ["meta"],
@@ -87,7 +88,9 @@ mod tests {
             Value::Object(map) => {
                 for (k, v) in map {
                     match v {
-                        Value::String(s) if k == "$ref" => out.push(s.rsplit('/').next().unwrap_or_default().to_owned()),
+                        Value::String(s) if k == "$ref" => {
+                            out.push(s.rsplit('/').next().unwrap_or_default().to_owned())
+                        }
                         other => references(other, out),
                     }
                 }

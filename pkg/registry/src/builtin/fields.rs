@@ -32,13 +32,19 @@ fn bool_field(object: &Value, pointer: &str) -> Cow<'static, str> {
 /// The selectable fields of a built-in resource.
 pub(super) fn selectable(group: &str, resource: &str) -> Vec<SelectableField> {
     let paths: &[&str] = match (group, resource) {
-        ("", "pods") => {
-            &["spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status.phase", "status.podIP", "status.nominatedNodeName"]
-        }
+        ("", "pods") => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        ],
         ("", "secrets") => &["type"],
         ("", "namespaces") => &["status.phase"],
         ("", "services") => &["spec.clusterIP", "spec.type"],
-        ("", "replicationcontrollers" ) | ("apps", "replicasets") => &["status.replicas"],
+        ("", "replicationcontrollers") | ("apps", "replicasets") => &["status.replicas"],
         ("certificates.k8s.io", _) => &["spec.signerName"],
         _ => &[],
     };
@@ -66,7 +72,11 @@ pub(super) fn selectable(group: &str, resource: &str) -> Vec<SelectableField> {
             event_field!("involvedObject.name", "/involvedObject/name", "/regarding/name"),
             event_field!("involvedObject.uid", "/involvedObject/uid", "/regarding/uid"),
             event_field!("involvedObject.apiVersion", "/involvedObject/apiVersion", "/regarding/apiVersion"),
-            event_field!("involvedObject.resourceVersion", "/involvedObject/resourceVersion", "/regarding/resourceVersion"),
+            event_field!(
+                "involvedObject.resourceVersion",
+                "/involvedObject/resourceVersion",
+                "/regarding/resourceVersion"
+            ),
             event_field!("involvedObject.fieldPath", "/involvedObject/fieldPath", "/regarding/fieldPath"),
             SelectableField::at("reason"),
             event_field!("reportingComponent", "/reportingComponent", "/reportingController"),

@@ -16,7 +16,7 @@ use super::{
     table::{Col, Row},
 };
 use crate::{
-    strategy::{Plain, Strategy},
+    strategy::Strategy,
     types::{Columns, LazySchema, Printer, ResourceInfo, ScalePaths, StorageInfo, SubresourceInfo},
 };
 
@@ -44,6 +44,12 @@ fn schema(component: &str) -> Arc<Schema> {
         }
     });
     found.unwrap_or_else(Schema::untyped)
+}
+
+/// The schema of what is created at a subresource.
+pub fn subresource_schema(kind: &GroupVersionKind) -> Option<Arc<Schema>> {
+    let token = kind.group == "authentication.k8s.io" && kind.kind == "TokenRequest";
+    token.then(|| schema(kinds::TOKEN_REQUEST))
 }
 
 /// What a column shows, where clients are told (P-02). The texts are those that Kubernetes gives for these fields.
@@ -118,12 +124,13 @@ fn scale(row: &Row) -> Option<ScalePaths> {
     })
 }
 
-/// The served type of a row; `strategy` is used when this module has none for it.
+/// The served type of a row. A given strategy is used instead of this module's own; CustomResourceDefinitions have
+/// theirs elsewhere.
 pub(super) fn resource(row: &'static Row, strategy: Option<Arc<dyn Strategy>>) -> ResourceInfo {
     let gvk = GroupVersionKind::new(row.group, row.version, row.kind);
     let strategy = strategy
         .or_else(|| kinds::strategy(row.group, row.version, row.plural))
-        .unwrap_or_else(|| Arc::new(Plain));
+        .unwrap_or_else(crate::crd::Definitions::strategy);
     let component = row.schema;
     let mut info =
         ResourceInfo::new(gvk, row.plural, row.namespaced, LazySchema::lazy(move || schema(component)), strategy);
@@ -174,7 +181,10 @@ mod tests {
     fn shared_storage() {
         let of = |group: &str, version: &str, plural: &str| storage(table::row(group, version, plural).unwrap());
         assert_eq!(of("events.k8s.io", "v1", "events"), of("", "v1", "events"));
-        assert_eq!(of("autoscaling", "v1", "horizontalpodautoscalers"), of("autoscaling", "v2", "horizontalpodautoscalers"));
+        assert_eq!(
+            of("autoscaling", "v1", "horizontalpodautoscalers"),
+            of("autoscaling", "v2", "horizontalpodautoscalers")
+        );
         assert_eq!(of("apps", "v1", "deployments").api_version, "apps/v1");
     }
 }

@@ -23,6 +23,8 @@ use std::{collections::HashMap, sync::Arc};
 use kcp_apimachinery::GroupResource;
 use kcp_apis::Kind;
 
+pub use info::subresource_schema;
+
 use crate::{
     strategy::Strategy,
     types::{TypeTable, TypeTableBuilder},

@@ -6,9 +6,9 @@ use kcp_apimachinery::time::Timestamp;
 use kcp_apis::{Kind, tenancy};
 use serde_json::Value;
 
-use super::{bootstrap::WorkspaceTypes, custom};
+use super::bootstrap::WorkspaceTypes;
 use crate::{
-    strategy::{Plain, Strategy},
+    strategy::Strategy,
     types::{Columns, Printer, ResourceInfo},
 };
 
@@ -32,13 +32,15 @@ impl Printer for WorkspacePrinter {
 /// The served types of one of our kinds; `strategy` says what is special to it.
 pub(super) fn resources(kind: &'static Kind, strategy: Option<Arc<dyn Strategy>>) -> Vec<ResourceInfo> {
     let crd = kind.crd();
-    let strategy = strategy.unwrap_or_else(|| Arc::new(Plain));
     let versions = crd.pointer("/spec/versions").and_then(Value::as_array);
     versions
         .into_iter()
         .flatten()
         .map(|version| {
-            let mut info = custom::lazy(crd, version, Arc::clone(&strategy));
+            let mut info = crate::crd::resource(crd, version);
+            if let Some(strategy) = &strategy {
+                info.strategy = Arc::clone(strategy);
+            }
             if *kind == tenancy::WORKSPACE {
                 let definitions = Arc::clone(&info.columns.definitions);
                 info.columns = Columns { definitions, printer: Arc::new(WorkspacePrinter(info.columns.clone())) };
@@ -67,7 +69,10 @@ mod tests {
         let object = json!({"metadata": {"name": "telcops"}, "spec": {"type": {"name": "organization", "path": "root"}, "URL": "https://h/clusters/root:telcops"},
             "status": {"phase": "Ready"}});
         let cells = info.columns.printer.cells(&object, Timestamp::now());
-        assert_eq!(cells[..4], [json!("telcops"), json!("Organization"), json!("Ready"), json!("https://h/clusters/root:telcops")]);
+        assert_eq!(
+            cells[..4],
+            [json!("telcops"), json!("Organization"), json!("Ready"), json!("https://h/clusters/root:telcops")]
+        );
     }
 
     /// Every embedded definition compiles, and every virtual type is valid by its own schema.

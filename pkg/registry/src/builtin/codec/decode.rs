@@ -9,8 +9,7 @@ use super::{Field, Struct, Ty, Zero, lookup, time};
 /// The fields above the value at hand, for the text of an error.
 type Stack<'a> = Vec<&'a str>;
 
-const QUANTITY: &str =
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+const QUANTITY: &str = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 /// The word for a JSON value in the decoder's texts.
 pub(super) fn json_type(value: &Value) -> String {
@@ -53,7 +52,11 @@ fn mismatch(owner: &Struct, stack: &Stack<'_>, found: &str, ty: &Ty) -> String {
 }
 
 /// Decodes and completes one struct.
-pub(super) fn structure<'a>(def: &'a Struct, map: &mut Map<String, Value>, stack: &mut Stack<'a>) -> Result<(), String> {
+pub(super) fn structure<'a>(
+    def: &'a Struct,
+    map: &mut Map<String, Value>,
+    stack: &mut Stack<'a>,
+) -> Result<(), String> {
     let mut gone: Vec<String> = Vec::new();
     for (name, value) in map.iter_mut() {
         let Some(field) = def.field(name) else { continue };
@@ -109,7 +112,8 @@ fn zero(field: &Field) -> Option<Value> {
 
 fn field_value(owner: &Struct, ty: &Ty, value: &mut Value, stack: &mut Stack<'_>) -> Result<(), String> {
     match (ty, &mut *value) {
-        (Ty::Raw, _) | (Ty::String, Value::String(_)) | (Ty::Bool, Value::Bool(_)) | (Ty::Number, Value::Number(_)) => {}
+        (Ty::Raw, _) | (Ty::String, Value::String(_)) | (Ty::Bool, Value::Bool(_)) | (Ty::Number, Value::Number(_)) => {
+        }
         (Ty::Int32 | Ty::Int64, Value::Number(n)) => {
             let fits = n.as_i64().is_some_and(|i| matches!(ty, Ty::Int64) || i32::try_from(i).is_ok());
             if !fits {
@@ -218,12 +222,36 @@ mod tests {
     fn wrong_types() {
         let secret = "io.k8s.api.core.v1.Secret";
         for (codec, object, text) in [
-            (CONFIG_MAP, json!({"data": {"a": 1}}), "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"),
-            (CONFIG_MAP, json!({"data": "x"}), "json: cannot unmarshal string into Go struct field ConfigMap.data of type map[string]string"),
-            (CONFIG_MAP, json!({"metadata": {"labels": {"a": true}}}), "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.labels of type string"),
-            (CONFIG_MAP, json!({"metadata": "x"}), "json: cannot unmarshal string into Go struct field ConfigMap.metadata of type v1.ObjectMeta"),
-            (DEPLOYMENT, json!({"spec": {"replicas": "3"}}), "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
-            (DEPLOYMENT, json!({"spec": {"replicas": 1.5}}), "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+            (
+                CONFIG_MAP,
+                json!({"data": {"a": 1}}),
+                "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+            ),
+            (
+                CONFIG_MAP,
+                json!({"data": "x"}),
+                "json: cannot unmarshal string into Go struct field ConfigMap.data of type map[string]string",
+            ),
+            (
+                CONFIG_MAP,
+                json!({"metadata": {"labels": {"a": true}}}),
+                "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.labels of type string",
+            ),
+            (
+                CONFIG_MAP,
+                json!({"metadata": "x"}),
+                "json: cannot unmarshal string into Go struct field ConfigMap.metadata of type v1.ObjectMeta",
+            ),
+            (
+                DEPLOYMENT,
+                json!({"spec": {"replicas": "3"}}),
+                "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
+            (
+                DEPLOYMENT,
+                json!({"spec": {"replicas": 1.5}}),
+                "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
             (
                 DEPLOYMENT,
                 json!({"spec": {"template": {"spec": {"containers": [{"env": [{"value": 1}]}]}}}}),
@@ -243,7 +271,11 @@ mod tests {
         let event = "io.k8s.api.core.v1.Event";
         let role = "io.k8s.api.rbac.v1.Role";
         for (codec, given, want) in [
-            (CONFIG_MAP, json!({"metadata": {"name": "a", "labels": {}, "creationTimestamp": null}, "data": {}}), json!({"metadata": {"name": "a"}})),
+            (
+                CONFIG_MAP,
+                json!({"metadata": {"name": "a", "labels": {}, "creationTimestamp": null}, "data": {}}),
+                json!({"metadata": {"name": "a"}}),
+            ),
             (
                 quota,
                 json!({"metadata": {}, "spec": {"hard": {"cpu": "1.5", "secrets": 2}}}),

@@ -16,7 +16,6 @@ use std::{
 use parking_lot::RwLock;
 use serde_json::{Map, Value};
 
-
 /// The type of a value.
 #[derive(Debug, Clone)]
 enum Ty {
@@ -142,8 +141,13 @@ fn type_of(schema: &Value) -> Ty {
             "MicroTime" => Ty::MicroTime,
             "Quantity" => Ty::Quantity,
             "IntOrString" => Ty::IntOrString,
-            "RawExtension" | "FieldsV1" | "JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool"
-            | "JSONSchemaPropsOrStringArray" | "Unstructured" => Ty::Raw,
+            "RawExtension"
+            | "FieldsV1"
+            | "JSON"
+            | "JSONSchemaPropsOrArray"
+            | "JSONSchemaPropsOrBool"
+            | "JSONSchemaPropsOrStringArray"
+            | "Unstructured" => Ty::Raw,
             _ => Ty::Struct(name.into()),
         };
     }

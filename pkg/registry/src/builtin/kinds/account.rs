@@ -1,16 +1,18 @@
 //! Service accounts (Y-03) and the tokens that they are asked for (B-04).
 
-use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, GroupKind, GroupResource, GroupVersion, Status, object, time::Timestamp};
+use kcp_apimachinery::{
+    FieldError, FieldErrors, FieldPath, GroupKind, GroupResource, GroupVersion, Status, object, time::Timestamp,
+};
 use serde_json::{Value, json};
 
-use super::{built_in, text, set};
+use super::{built_in, set, text};
 use crate::{
     authority::TokenOrder,
     builtin::codec,
     strategy::{Strategy, StrategyContext},
 };
 
-const TOKEN_REQUEST: &str = "io.k8s.api.authentication.v1.TokenRequest";
+pub(in crate::builtin) const TOKEN_REQUEST: &str = "io.k8s.api.authentication.v1.TokenRequest";
 const MIN_SECONDS: i64 = 10 * 60;
 const MAX_SECONDS: i64 = 1 << 32;
 const DEFAULT_SECONDS: i64 = 60 * 60;
@@ -62,10 +64,14 @@ fn token(mut request: Value, account: &Value, ctx: &StrategyContext<'_>) -> Resu
     meta.insert("uid".into(), order.uid.into());
     meta.insert("creationTimestamp".into(), ctx.now.rfc3339().into());
     object::child_mut(&mut request, "spec").insert("audiences".into(), json!(issued.audiences));
-    set(&mut request, "status", json!({
-        "token": issued.token,
-        "expirationTimestamp": Timestamp::from_unix_seconds(issued.expires).rfc3339(),
-    }));
+    set(
+        &mut request,
+        "status",
+        json!({
+            "token": issued.token,
+            "expirationTimestamp": Timestamp::from_unix_seconds(issued.expires).rfc3339(),
+        }),
+    );
     set(&mut request, "kind", "TokenRequest");
     set(&mut request, "apiVersion", "authentication.k8s.io/v1");
     Ok(request)
@@ -105,8 +111,7 @@ fn bound(reference: &Value, account: &Value, ctx: &StrategyContext<'_>) -> Resul
         }
     };
     let group_resource = GroupResource::new("", resource);
-    let found =
-        ctx.get("", resource, namespace, name).ok_or_else(|| Status::not_found(&group_resource, name))?;
+    let found = ctx.get("", resource, namespace, name).ok_or_else(|| Status::not_found(&group_resource, name))?;
     if resource == "pods" && text(&found, "/spec/serviceAccountName") != object::name(account) {
         return Err(Status::bad_request(format!(
             "cannot bind token for serviceaccount {} to pod running with different serviceaccount name.",
@@ -139,7 +144,9 @@ mod tests {
             ),
             (
                 json!({"spec": {"expirationSeconds": 5_000_000_000_i64}}),
-                vec!["spec.expirationSeconds: Invalid value: 5000000000: may not specify a duration larger than 2^32 seconds"],
+                vec![
+                    "spec.expirationSeconds: Invalid value: 5000000000: may not specify a duration larger than 2^32 seconds",
+                ],
             ),
             (
                 json!({"metadata": {"name": "other"}, "spec": {}}),

@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, immutable, list, not_negative, set_default, set_default_text, text, within, set};
+use super::{built_in, immutable, list, not_negative, set, set_default, set_default_text, text, within};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct Volumes;
@@ -87,8 +87,7 @@ impl Strategy for Claims {
             spec
         };
         if fixed(new) != fixed(old) {
-            let detail =
-                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+            let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
             errors.push(FieldError::forbidden(&FieldPath::new("spec"), detail));
         }
         errors
@@ -145,7 +144,7 @@ impl Strategy for PriorityClasses {
 }
 
 impl Strategy for DisruptionBudgets {
-    built_in!(no_defaults, conditional);
+    built_in!(no_defaults, conditional, status);
 
     fn validate_create(&self, new: &Value, _: &StrategyContext<'_>) -> FieldErrors {
         let mut errors = FieldErrors::new();
@@ -169,7 +168,7 @@ impl Strategy for DisruptionBudgets {
 const METRICS_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 impl Strategy for Autoscalers {
-    built_in!();
+    built_in!(status);
 
     fn converts(&self) -> bool {
         self.v1
@@ -230,7 +229,8 @@ fn to_v2(o: &mut Value) {
     });
     within(map, "status", |status| {
         if let Some(percent) = status.remove("currentCPUUtilizationPercentage").and_then(|p| p.as_i64()) {
-            let current = json!([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": percent}}}]);
+            let current =
+                json!([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": percent}}}]);
             set_default(status, "currentMetrics", current);
         }
     });
@@ -320,11 +320,14 @@ mod tests {
     #[test]
     fn autoscalers_are_checked() {
         let target = json!({"kind": "Deployment", "name": "d"});
-        assert!(autoscaler(&json!({"spec": {"minReplicas": 1, "maxReplicas": 3, "scaleTargetRef": target}})).is_empty());
-        let found: Vec<String> = autoscaler(&json!({"spec": {"minReplicas": 4, "maxReplicas": 3, "scaleTargetRef": target}}))
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        assert!(
+            autoscaler(&json!({"spec": {"minReplicas": 1, "maxReplicas": 3, "scaleTargetRef": target}})).is_empty()
+        );
+        let found: Vec<String> =
+            autoscaler(&json!({"spec": {"minReplicas": 4, "maxReplicas": 3, "scaleTargetRef": target}}))
+                .iter()
+                .map(ToString::to_string)
+                .collect();
         assert_eq!(found, ["spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`"]);
     }
 }

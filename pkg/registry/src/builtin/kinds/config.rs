@@ -200,7 +200,10 @@ mod tests {
                 vec!["data[username]: Required value", "data[password]: Required value"],
             ),
             (json!({"type": "kubernetes.io/basic-auth", "data": {"password": "eA=="}}), vec![]),
-            (json!({"type": "kubernetes.io/ssh-auth", "data": {"ssh-privatekey": ""}}), vec!["data[ssh-privatekey]: Required value"]),
+            (
+                json!({"type": "kubernetes.io/ssh-auth", "data": {"ssh-privatekey": ""}}),
+                vec!["data[ssh-privatekey]: Required value"],
+            ),
             (
                 json!({"type": "kubernetes.io/service-account-token"}),
                 vec!["metadata.annotations[kubernetes.io/service-account.name]: Required value"],
@@ -210,7 +213,9 @@ mod tests {
             assert_eq!(texts(&secret(&o)), want, "{o}");
         }
         let bad = secret(&json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "bm9wZQ=="}}));
-        assert!(bad[0].to_string().starts_with("data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\""));
+        assert!(
+            bad[0].to_string().starts_with("data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\"")
+        );
     }
 
     /// Y-02: keys and their overlap.
@@ -226,7 +231,10 @@ mod tests {
         ] {
             assert_eq!(texts(&config_map(&o)), want, "{o}");
         }
-        assert!(texts(&config_map(&json!({"data": {"a/b": ""}})))[0].starts_with("data[a/b]: Invalid value: \"a/b\": a valid config key must"));
+        assert!(
+            texts(&config_map(&json!({"data": {"a/b": ""}})))[0]
+                .starts_with("data[a/b]: Invalid value: \"a/b\": a valid config key must")
+        );
         let big = json!({"data": {"k": "x".repeat(MAX_SIZE + 1)}});
         assert_eq!(texts(&config_map(&big)), ["[]: Too long: may not be more than 1048576 bytes"]);
     }

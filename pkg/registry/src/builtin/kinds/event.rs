@@ -56,7 +56,9 @@ impl Strategy for Events {
         let mut errors = FieldErrors::new();
         series(new, &mut errors);
         // An event of the old kind may be updated through the new group; only then are its times not fixed.
-        for field in ["regarding", "reason", "reportingController", "reportingInstance", "action", "related", "note", "type"] {
+        for field in
+            ["regarding", "reason", "reportingController", "reportingInstance", "action", "related", "note", "type"]
+        {
             immutable(new.get(field), old.get(field), &FieldPath::new(field), &mut errors);
         }
         errors
@@ -82,7 +84,9 @@ fn from_core(event: &mut Map<String, Value>) {
         }
     }
     // What core always writes is left out here when it is empty.
-    event.retain(|field, value| !matches!(field.as_str(), "reportingController" | "reportingInstance" | "note") || value != "");
+    event.retain(|field, value| {
+        !matches!(field.as_str(), "reportingController" | "reportingInstance" | "note") || value != ""
+    });
 }
 
 /// A field under either of its names.
@@ -223,7 +227,12 @@ mod tests {
         assert_eq!(texts(&errors), ["eventTime: Required value", "type: Invalid value: \"\": has invalid value: Loud"]);
         let event = json!({"eventTime": "2024-05-06T07:08:09.123456Z", "regarding": {"namespace": "a"}});
         let found = texts(&legacy(&event, "a", true));
-        for want in ["reportingController: Required value", "reportingInstance: Required value", "action: Required value", "reason: Required value"] {
+        for want in [
+            "reportingController: Required value",
+            "reportingInstance: Required value",
+            "action: Required value",
+            "reason: Required value",
+        ] {
             assert!(found.iter().any(|f| f == want), "{found:?}");
         }
         let good = json!({"eventTime": "2024-05-06T07:08:09.123456Z", "regarding": {"namespace": "a"}, "type": "Warning", "reason": "Done",

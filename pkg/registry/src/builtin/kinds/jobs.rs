@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, immutable, not_negative, pod_checks, pods, set_default, set_default_text, text, within, set};
+use super::{built_in, immutable, not_negative, pod_checks, pods, set, set_default, set_default_text, text, within};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct Jobs;
@@ -112,7 +112,7 @@ fn job(o: &Value) -> FieldErrors {
 }
 
 impl Strategy for CronJobs {
-    built_in!();
+    built_in!(status);
 
     fn default(&self, o: &mut Value, _: &StrategyContext<'_>) {
         within(object::as_map(o), "spec", |spec| {
@@ -184,13 +184,18 @@ mod tests {
     fn defaults_and_checks() {
         let mut spec = json!({"template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}});
         job_defaults(object::as_map(&mut spec));
-        assert_eq!((&spec["completions"], &spec["parallelism"], &spec["backoffLimit"]), (&json!(1), &json!(1), &json!(6)));
+        assert_eq!(
+            (&spec["completions"], &spec["parallelism"], &spec["backoffLimit"]),
+            (&json!(1), &json!(1), &json!(6))
+        );
         let mut errors = FieldErrors::new();
         job_spec(&spec, &FieldPath::new("spec"), &mut errors);
         let found: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
-            ["spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""]
+            [
+                "spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""
+            ]
         );
         let texts: Vec<String> = cron_job(&json!({"spec": {"schedule": "* *", "concurrencyPolicy": "Allow"}}))
             .iter()

@@ -10,14 +10,16 @@ mod event;
 mod jobs;
 mod lease;
 mod namespace;
-mod pods;
 mod pod_checks;
+mod pods;
 mod quota;
 mod rbac;
 mod review;
 mod service;
 mod signing;
 mod workloads;
+
+pub(super) use account::TOKEN_REQUEST;
 
 use std::sync::Arc;
 
@@ -62,6 +64,16 @@ macro_rules! built_in {
             true
         }
     };
+    (@ status) => {
+        fn prepare_create(
+            &self,
+            new: &mut serde_json::Value,
+            ctx: &crate::strategy::StrategyContext<'_>,
+        ) -> Result<(), kcp_apimachinery::Status> {
+            super::fill(new, ctx);
+            Ok(())
+        }
+    };
     (@ label_name) => {
         fn name_rule(&self) -> kcp_apimachinery::validation::NameFn {
             kcp_apimachinery::validation::name_is_label
@@ -91,6 +103,10 @@ impl Strategy for Simple {
         false
     }
     fn default(&self, _: &mut Value, _: &StrategyContext<'_>) {}
+    fn prepare_create(&self, new: &mut Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
+        fill(new, ctx);
+        Ok(())
+    }
     fn allow_create_on_update(&self) -> bool {
         self.create_on_update
     }
@@ -105,8 +121,15 @@ impl Strategy for Simple {
 /// Drops what the schema does not know and brings the rest into the form of the Go type.
 fn decode(object: &mut Value, ctx: &StrategyContext<'_>) -> Result<Vec<String>, Status> {
     let unknown = ctx.info.schema.get().prune(object);
-    super::codec::apply(&ctx.info.openapi_name, object).map_err(|text| undecodable(&ctx.info.gvk.version, &ctx.info.gvk.kind, &text))?;
+    super::codec::apply(&ctx.info.openapi_name, object)
+        .map_err(|text| undecodable(&ctx.info.gvk.version, &ctx.info.gvk.kind, &text))?;
     Ok(unknown)
+}
+
+/// Writes the fields that are always there, among them the status that a new object was stripped of.
+fn fill(object: &mut Value, ctx: &StrategyContext<'_>) {
+    // Decoded before, so this cannot fail; if it did the object would be complete in all but those fields.
+    let _ = super::codec::apply(&ctx.info.openapi_name, object);
 }
 
 /// 400 for a body that is not of its kind (E-13).

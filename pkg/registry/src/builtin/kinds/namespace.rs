@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object, validation};
 use serde_json::{Value, json};
 
-use super::{built_in, keep, list, text, set};
+use super::{built_in, keep, list, set, text};
 use crate::strategy::{Strategy, StrategyContext};
 
 /// The label that selectors over names use.
@@ -120,7 +120,8 @@ mod tests {
     fn phases() {
         assert!(phase(&json!({"metadata": {}, "status": {"phase": "Active"}})).is_empty());
         assert_eq!(phase(&json!({"metadata": {}, "status": {"phase": "Terminating"}})).len(), 1);
-        let deleting = json!({"metadata": {"deletionTimestamp": "2024-01-01T00:00:00Z"}, "status": {"phase": "Terminating"}});
+        let deleting =
+            json!({"metadata": {"deletionTimestamp": "2024-01-01T00:00:00Z"}, "status": {"phase": "Terminating"}});
         assert!(phase(&deleting).is_empty());
     }
 

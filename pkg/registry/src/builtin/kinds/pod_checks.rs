@@ -62,7 +62,8 @@ pub(super) fn selector_and_template(o: &Value, kind: &str, policies: &[&str], er
         None => errors.push(FieldError::required(&path, "")),
         Some(selector) => {
             label_selector(selector, &path, errors);
-            let is_empty = entries(selector, "/matchLabels").next().is_none() && list(selector, "/matchExpressions").is_empty();
+            let is_empty =
+                entries(selector, "/matchLabels").next().is_none() && list(selector, "/matchExpressions").is_empty();
             if is_empty {
                 let detail = format!("empty selector is invalid for {kind}");
                 errors.push(FieldError::invalid(&path, selector.clone(), &detail));
@@ -255,15 +256,21 @@ mod tests {
             ),
             (
                 json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 70000}]}]}),
-                vec!["spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive"],
+                vec![
+                    "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+                ],
             ),
             (
                 json!({"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}]}),
-                vec!["spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1"],
+                vec![
+                    "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
+                ],
             ),
             (
                 json!({"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Sometimes"}),
-                vec!["spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\""],
+                vec![
+                    "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
+                ],
             ),
         ] {
             let mut errors = FieldErrors::new();
@@ -280,9 +287,14 @@ mod tests {
             (o(json!({"matchLabels": {"a": "b"}}), json!({"a": "b", "c": "d"})), vec![]),
             (
                 o(json!({"matchLabels": {"a": "b"}}), json!({"a": "x"})),
-                vec!["spec.template.metadata.labels: Invalid value: {\"a\":\"x\"}: `selector` does not match template `labels`"],
+                vec![
+                    "spec.template.metadata.labels: Invalid value: {\"a\":\"x\"}: `selector` does not match template `labels`",
+                ],
             ),
-            (o(json!({}), json!({"a": "x"})), vec!["spec.selector: Invalid value: {}: empty selector is invalid for deployment"]),
+            (
+                o(json!({}), json!({"a": "x"})),
+                vec!["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+            ),
             (o(Value::Null, json!({})), vec!["spec.selector: Required value"]),
         ] {
             let mut errors = FieldErrors::new();

@@ -3,7 +3,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object, quantity::Quantity};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, each, entries, list, pod_checks, set_default, set_default_text, text, within, set};
+use super::{built_in, each, entries, list, pod_checks, set, set_default, set_default_text, text, within};
 use crate::{
     builtin::codec,
     strategy::{Strategy, StrategyContext},
@@ -156,7 +156,9 @@ fn container_defaults(container: &mut Tree, host_network: bool) {
     set_default_text(container, "imagePullPolicy", policy);
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         within(container, probe, |p| {
-            for (field, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+            for (field, value) in
+                [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+            {
                 if p.get(field).and_then(Value::as_i64).unwrap_or(0) == 0 {
                     p.insert(field.into(), value.into());
                 }
@@ -309,7 +311,9 @@ mod tests {
 
     #[test]
     fn pull_policy_follows_the_tag() {
-        for (image, pinned) in [("a", false), ("a:latest", false), ("h:1/a", false), ("h:1/a:v1", true), ("a@sha256:x", true)] {
+        for (image, pinned) in
+            [("a", false), ("a:latest", false), ("h:1/a", false), ("h:1/a:v1", true), ("a@sha256:x", true)]
+        {
             assert_eq!(is_pinned(image), pinned, "{image}");
         }
     }
@@ -317,7 +321,8 @@ mod tests {
     ///
     #[test]
     fn grace() {
-        let running = json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 7}, "status": {"phase": "Running"}});
+        let running =
+            json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 7}, "status": {"phase": "Running"}});
         for (pod, requested, want) in [
             (&running, None, 7),
             (&running, Some(0), 0),

@@ -4,7 +4,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, quantity::Quantity, validation};
 use serde_json::{Value, json};
 
-use super::{built_in, entries, immutable, list, text, set};
+use super::{built_in, entries, immutable, list, set, text};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct ResourceQuotas;
@@ -139,9 +139,13 @@ fn limits(o: &Value) -> FieldErrors {
         }
         // Each must not be more than the next.
         let shown = |q: &Quantity| q.to_string();
-        for (low, high) in
-            [("min", "max"), ("min", "defaultRequest"), ("defaultRequest", "max"), ("defaultRequest", "default"), ("default", "max")]
-        {
+        for (low, high) in [
+            ("min", "max"),
+            ("min", "defaultRequest"),
+            ("defaultRequest", "max"),
+            ("defaultRequest", "default"),
+            ("default", "max"),
+        ] {
             for (resource, _) in entries(limit, &format!("/{low}")) {
                 if let (Some(a), Some(b)) = (read(low, resource), read(high, resource))
                     && a > b
@@ -155,7 +159,11 @@ fn limits(o: &Value) -> FieldErrors {
                             format!("default request value {} is greater than max value {}", shown(&a), shown(&b))
                         }
                         ("defaultRequest", _) => {
-                            format!("default request value {} is greater than default limit value {}", shown(&a), shown(&b))
+                            format!(
+                                "default request value {} is greater than default limit value {}",
+                                shown(&a),
+                                shown(&b)
+                            )
                         }
                         _ => format!("default value {} is greater than max value {}", shown(&a), shown(&b)),
                     };
@@ -180,9 +188,18 @@ mod tests {
     fn quotas() {
         for (hard, want) in [
             (json!({"secrets": "2", "count/bolts.example.dev": "1", "cpu": "1500m"}), vec![]),
-            (json!({"secrets": "-1"}), vec!["spec.hard[secrets]: Invalid value: \"-1\": must be greater than or equal to 0"]),
-            (json!({"count/secrets": "1500m"}), vec!["spec.hard[count/secrets]: Invalid value: \"1500m\": must be an integer"]),
-            (json!({"gadgets": "1"}), vec!["spec.hard[gadgets]: Invalid value: \"gadgets\": must be a standard resource for quota"]),
+            (
+                json!({"secrets": "-1"}),
+                vec!["spec.hard[secrets]: Invalid value: \"-1\": must be greater than or equal to 0"],
+            ),
+            (
+                json!({"count/secrets": "1500m"}),
+                vec!["spec.hard[count/secrets]: Invalid value: \"1500m\": must be an integer"],
+            ),
+            (
+                json!({"gadgets": "1"}),
+                vec!["spec.hard[gadgets]: Invalid value: \"gadgets\": must be a standard resource for quota"],
+            ),
         ] {
             assert_eq!(texts(&quota_spec(&json!({"spec": {"hard": hard}}))), want);
         }

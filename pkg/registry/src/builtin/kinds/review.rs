@@ -4,7 +4,7 @@ use kcp_apimachinery::{Status, UserInfo, object};
 use kcp_authorization::review::{self, ReviewKind};
 use serde_json::{Value, json};
 
-use super::{built_in, text, set};
+use super::{built_in, set, text};
 use crate::{
     authority::{Access, TokenAnswer},
     strategy::{Strategy, StrategyContext},
@@ -37,8 +37,22 @@ fn fresh(ctx: &StrategyContext<'_>) -> Value {
     json!({"kind": ctx.info.gvk.kind, "apiVersion": ctx.info.gvk.api_version(), "metadata": {}})
 }
 
+/// The namespace of a review is that of the URL (C-03).
+fn place(object: &mut Value, namespace: &str) -> Result<(), Status> {
+    let given = object::namespace(object);
+    if !given.is_empty() && given != namespace {
+        let text = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(text));
+    }
+    object::meta_mut(object).insert("namespace".into(), namespace.into());
+    Ok(())
+}
+
 /// AZ-06.
 fn access(kind: ReviewKind, mut object: Value, ctx: &StrategyContext<'_>) -> Result<Value, Status> {
+    if kind == ReviewKind::LocalSubject {
+        place(&mut object, ctx.namespace)?;
+    }
     let asked = review::question(kind, &object, ctx.user)?;
     let access = Access {
         verb: &asked.verb,
@@ -115,6 +129,16 @@ fn token_status(answer: &TokenAnswer) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// C-03: a local review is about the namespace that it is asked in.
+    #[test]
+    fn local_reviews_are_placed() {
+        let mut review = json!({"spec": {}});
+        place(&mut review, "n").unwrap();
+        assert_eq!(review["metadata"]["namespace"], "n");
+        place(&mut review, "n").unwrap();
+        assert_eq!(place(&mut review, "m").unwrap_err().code, 400);
+    }
 
     /// AN-07: a bad token is answered, not refused.
     #[test]

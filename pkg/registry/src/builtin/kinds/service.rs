@@ -4,7 +4,7 @@ use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object, valid
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{built_in, each, list, pod_checks, set_default, set_default_text, text, within, set};
+use super::{built_in, each, list, pod_checks, set, set_default, set_default_text, text, within};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct Services;
@@ -135,7 +135,9 @@ fn keep_node_ports(spec: &mut Map<String, Value>, old: &Value) {
         return;
     }
     each(spec, "ports", |p| {
-        let same = list(old, "/spec/ports").iter().find(|o| o.get("port") == p.get("port") && o.get("protocol") == p.get("protocol"));
+        let same = list(old, "/spec/ports")
+            .iter()
+            .find(|o| o.get("port") == p.get("port") && o.get("protocol") == p.get("protocol"));
         if let Some(port) = same.and_then(|o| o.get("nodePort")) {
             set_default(p, "nodePort", port.clone());
         }
@@ -202,7 +204,7 @@ fn service(o: &Value) -> FieldErrors {
 }
 
 impl Strategy for Ingresses {
-    built_in!(no_defaults);
+    built_in!(no_defaults, status);
 
     fn validate_create(&self, new: &Value, _: &StrategyContext<'_>) -> FieldErrors {
         ingress(new)

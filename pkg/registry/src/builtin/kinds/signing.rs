@@ -4,7 +4,7 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, keep, list, text, set};
+use super::{built_in, keep, list, set, text};
 use crate::{
     authority::Access,
     strategy::{Strategy, StrategyContext},
@@ -55,7 +55,11 @@ impl Strategy for SigningRequests {
                 Value::Object(m) => m.is_empty(),
                 _ => true,
             };
-            if empty { spec.remove(field) } else { spec.insert(field.to_owned(), value) };
+            if empty {
+                spec.remove(field)
+            } else {
+                spec.insert(field.to_owned(), value)
+            };
         };
         set("username", ctx.user.username.as_str().into());
         set("uid", ctx.user.uid.as_str().into());
@@ -75,7 +79,11 @@ impl Strategy for SigningRequests {
                 let mut all = conditions_where(old, |kind| !is_judgement(kind));
                 all.extend(judged);
                 let map = object::as_map(&mut status);
-                if all.is_empty() { map.remove("conditions") } else { map.insert("conditions".into(), all.into()) };
+                if all.is_empty() {
+                    map.remove("conditions")
+                } else {
+                    map.insert("conditions".into(), all.into())
+                };
                 set(new, "status", status);
                 stamp(new, ctx);
                 permit(new, ctx, "approve", "approve requests")?;
@@ -85,7 +93,11 @@ impl Strategy for SigningRequests {
                 let mut all = conditions_where(old, is_judgement);
                 all.extend(conditions_where(new, |kind| !is_judgement(kind)));
                 let status = object::child_mut(new, "status");
-                if all.is_empty() { status.remove("conditions") } else { status.insert("conditions".into(), all.into()) };
+                if all.is_empty() {
+                    status.remove("conditions")
+                } else {
+                    status.insert("conditions".into(), all.into())
+                };
                 stamp(new, ctx);
                 if new.pointer("/status/certificate") != old.pointer("/status/certificate") {
                     permit(new, ctx, "sign", "sign requests")?;

@@ -3,7 +3,9 @@
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, object};
 use serde_json::{Map, Value, json};
 
-use super::{built_in, each, immutable, keep, not_negative, pod_checks, pods, set_default, set_default_text, text, within};
+use super::{
+    built_in, each, immutable, keep, not_negative, pod_checks, pods, set_default, set_default_text, text, within,
+};
 use crate::strategy::{Strategy, StrategyContext};
 
 pub(super) struct Deployments;
@@ -49,7 +51,7 @@ fn rollout(o: &Value, field: &str, types: [&str; 2], errors: &mut FieldErrors) {
 }
 
 impl Strategy for Deployments {
-    built_in!();
+    built_in!(status);
 
     fn default(&self, o: &mut Value, _: &StrategyContext<'_>) {
         within(object::as_map(o), "spec", |spec| {
@@ -98,7 +100,7 @@ fn deployment(o: &Value) -> FieldErrors {
 }
 
 impl Strategy for ReplicaSets {
-    built_in!();
+    built_in!(status);
 
     fn default(&self, o: &mut Value, _: &StrategyContext<'_>) {
         within(object::as_map(o), "spec", |spec| {
@@ -125,7 +127,7 @@ impl Strategy for ReplicaSets {
 }
 
 impl Strategy for StatefulSets {
-    built_in!();
+    built_in!(status);
 
     fn default(&self, o: &mut Value, _: &StrategyContext<'_>) {
         within(object::as_map(o), "spec", |spec| {
@@ -198,7 +200,7 @@ fn stateful_set(o: &Value) -> FieldErrors {
 }
 
 impl Strategy for DaemonSets {
-    built_in!();
+    built_in!(status);
 
     fn default(&self, o: &mut Value, _: &StrategyContext<'_>) {
         within(object::as_map(o), "spec", |spec| {
@@ -233,7 +235,7 @@ impl Strategy for DaemonSets {
 }
 
 impl Strategy for ReplicationControllers {
-    built_in!();
+    built_in!(status);
 
     fn default(&self, o: &mut Value, _: &StrategyContext<'_>) {
         let labels = o.pointer("/spec/template/metadata/labels").cloned();
@@ -299,7 +301,10 @@ mod tests {
             *o.pointer_mut(pointer).unwrap() = value;
             texts(&deployment(&o))
         };
-        assert_eq!(with("/spec/replicas", json!(-1)), ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]);
+        assert_eq!(
+            with("/spec/replicas", json!(-1)),
+            ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]
+        );
         assert_eq!(
             with("/spec/strategy", json!({"type": "Recreate", "rollingUpdate": {}})),
             ["spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"]
@@ -321,7 +326,10 @@ mod tests {
         new["spec"]["selector"]["matchLabels"]["a"] = "c".into();
         let mut errors = FieldErrors::new();
         immutable_selector(&new, &old, &mut errors);
-        assert_eq!(texts(&errors), ["spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"c\"}}: field is immutable"]);
+        assert_eq!(
+            texts(&errors),
+            ["spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"c\"}}: field is immutable"]
+        );
     }
 
     #[test]

@@ -157,7 +157,11 @@ mod tests {
         let born = "2024-05-06T07:59:30Z";
         let meta = |n: &str| json!({"name": n, "creationTimestamp": born});
         let cases: Vec<(super::super::Cells, Value, Value)> = vec![
-            (config_map, json!({"metadata": meta("c"), "data": {"a": "1"}, "binaryData": {"b": ""}}), json!(["c", 2, "30s"])),
+            (
+                config_map,
+                json!({"metadata": meta("c"), "data": {"a": "1"}, "binaryData": {"b": ""}}),
+                json!(["c", 2, "30s"]),
+            ),
             (secret, json!({"metadata": meta("s"), "type": "Opaque"}), json!(["s", "Opaque", 0, "30s"])),
             (namespace, json!({"metadata": meta("n"), "status": {"phase": "Active"}}), json!(["n", "Active", "30s"])),
             (age_only, json!({"metadata": {"name": "x"}}), json!(["x", "<unknown>"])),

@@ -222,7 +222,8 @@ pub(super) fn network_policy(o: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn ip_address(o: &Value, _: Timestamp) -> Vec<Value> {
-    let parent = ["resource", "group", "namespace", "name"].map(|f| text(o, &format!("/spec/parentRef/{f}")).to_owned());
+    let parent =
+        ["resource", "group", "namespace", "name"].map(|f| text(o, &format!("/spec/parentRef/{f}")).to_owned());
     let [resource, group, namespace, parent_name] = parent;
     let what = if group.is_empty() { resource } else { format!("{resource}.{group}") };
     let path: Vec<String> = [what, namespace, parent_name].into_iter().filter(|p| !p.is_empty()).collect();
@@ -333,7 +334,18 @@ mod tests {
                 json!({"metadata": {"name": "x", "labels": {"node-role.kubernetes.io/control-plane": ""}, "creationTimestamp": "2024-05-04T07:00:00Z"},
                     "spec": {"unschedulable": true}, "status": {"conditions": [{"type": "Ready", "status": "True"}],
                     "addresses": [{"type": "InternalIP", "address": "10.1.1.1"}], "nodeInfo": {"kubeletVersion": "v1.36.0"}}}),
-                json!(["x", "Ready,SchedulingDisabled", "control-plane", "2d1h", "v1.36.0", "10.1.1.1", "<none>", "<unknown>", "<unknown>", "<unknown>"]),
+                json!([
+                    "x",
+                    "Ready,SchedulingDisabled",
+                    "control-plane",
+                    "2d1h",
+                    "v1.36.0",
+                    "10.1.1.1",
+                    "<none>",
+                    "<unknown>",
+                    "<unknown>",
+                    "<unknown>"
+                ]),
             ),
             (
                 claim,

@@ -58,11 +58,8 @@ pub(super) fn until_now(from: &str, now: Timestamp) -> Option<String> {
 
 /// `a=b,c=d`, or `<none>`.
 pub(super) fn labels(labels: Option<&Map<String, Value>>) -> String {
-    let mut pairs: Vec<String> = labels
-        .into_iter()
-        .flatten()
-        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
-        .collect();
+    let mut pairs: Vec<String> =
+        labels.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
     pairs.sort();
     if pairs.is_empty() { "<none>".into() } else { pairs.join(",") }
 }

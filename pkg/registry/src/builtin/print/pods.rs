@@ -87,12 +87,8 @@ fn main_containers<'a>(o: &'a Value, s: &mut Summary<'a>) {
 
 pub(super) fn pod(o: &Value, now: Timestamp) -> Vec<Value> {
     let phase = text(o, "/status/phase");
-    let mut s = Summary {
-        reason: text_or(o, "/status/reason", phase).to_owned(),
-        ready: 0,
-        restarts: 0,
-        last_restart: "",
-    };
+    let mut s =
+        Summary { reason: text_or(o, "/status/reason", phase).to_owned(), ready: 0, restarts: 0, last_restart: "" };
     if list(o, "/status/conditions")
         .iter()
         .any(|c| text(c, "/type") == "PodScheduled" && text(c, "/reason") == "SchedulingGated")
@@ -161,7 +157,11 @@ mod tests {
                     "containerStatuses": [{"ready": true, "state": run, "restartCount": 0}]}}),
                 ["1/1", "Running", "0"],
             ),
-            ("pending", json!({"spec": {"containers": [{}, {}]}, "status": {"phase": "Pending"}}), ["0/2", "Pending", "0"]),
+            (
+                "pending",
+                json!({"spec": {"containers": [{}, {}]}, "status": {"phase": "Pending"}}),
+                ["0/2", "Pending", "0"],
+            ),
             (
                 "crash loop",
                 json!({"spec": {"containers": [{}]}, "status": {"phase": "Running", "containerStatuses": [{

@@ -184,7 +184,8 @@ mod tests {
     fn rows_are_as_recorded() {
         let discovery = recorded(include_str!("../../../data/discovery.json"));
         for row in rows() {
-            let gv = if row.group.is_empty() { "api/v1".to_owned() } else { format!("apis/{}/{}", row.group, row.version) };
+            let gv =
+                if row.group.is_empty() { "api/v1".to_owned() } else { format!("apis/{}/{}", row.group, row.version) };
             let list = discovery[&gv]["resources"].as_array().unwrap();
             let find = |name: &str| list.iter().find(|r| r["name"] == name).unwrap_or_else(|| panic!("{gv} {name}"));
             let strings = |v: &Value| -> Vec<String> {
@@ -213,12 +214,16 @@ mod tests {
     fn columns_are_as_recorded() {
         let columns = recorded(include_str!("../../../data/table-columns.json"));
         for row in rows() {
-            let gv = if row.group.is_empty() { "api/v1".to_owned() } else { format!("apis/{}/{}", row.group, row.version) };
+            let gv =
+                if row.group.is_empty() { "api/v1".to_owned() } else { format!("apis/{}/{}", row.group, row.version) };
             let recorded = columns[&format!("{gv}/{}", row.plural)].as_array().cloned().unwrap_or_default();
             assert_eq!(recorded.len(), row.columns.len(), "{gv} {}", row.plural);
             for (r, c) in recorded.iter().zip(row.columns) {
                 assert_eq!((r["name"].as_str(), r["type"].as_str()), (Some(c.name), Some(c.ty)));
-                assert_eq!((r["format"].as_str(), r["priority"].as_i64()), (Some(c.format), Some(i64::from(c.priority))));
+                assert_eq!(
+                    (r["format"].as_str(), r["priority"].as_i64()),
+                    (Some(c.format), Some(i64::from(c.priority)))
+                );
             }
         }
     }
