@@ -82,6 +82,11 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_no_code(code: &u16) -> bool {
+    *code == 0
+}
+
 /// A `metav1.Status`. Failures travel as this value from where they are found to where they are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -97,7 +102,8 @@ pub struct Status {
     /// More facts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<StatusDetails>>,
-    /// The HTTP status.
+    /// The HTTP status; 0 is not written, for answers that are no failure and say nothing of it.
+    #[serde(skip_serializing_if = "is_no_code")]
     pub code: u16,
     /// A `continue` token in `metadata` (only for an expired one, L-13).
     #[serde(skip)]

@@ -47,7 +47,29 @@ fn name(out: &mut Vec<u8>, key: &str) {
 
 fn json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     // Writing a tree or a text to memory cannot fail.
-    let _ = serde_json::to_writer(out, value);
+    let _ = value.serialize(&mut serde_json::Serializer::with_formatter(out, Numbers));
+}
+
+/// Compact JSON with floating-point numbers as Go prints them: `2`, not `2.0`; `1e+21` (N-04, F-17).
+struct Numbers;
+
+impl serde_json::ser::Formatter for Numbers {
+    fn write_f64<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, value: f64) -> std::io::Result<()> {
+        let magnitude = value.abs();
+        if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+            let text = format!("{value:e}");
+            let text = if text.contains("e-") { text } else { text.replace('e', "e+") };
+            return writer.write_all(text.as_bytes());
+        }
+        write!(writer, "{value}")
+    }
+}
+
+/// The compact JSON of a value in the form in which objects are written.
+pub fn compact(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    json(&mut out, value);
+    out
 }
 
 fn rest(out: &mut Vec<u8>, object: &Value) {
@@ -104,4 +126,44 @@ fn write_plain(object: &Value) -> Vec<u8> {
     }
     rest(&mut out, object);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_form_is_fixed() {
+        let object = json!({"apiVersion": "v1", "data": {"a": "1"}, "kind": "ConfigMap",
+            "metadata": {"name": "x", "resourceVersion": "9", "uid": "u"}});
+        let stamped = encode(&object);
+        let want = r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x","resourceVersion":"42","uid":"u"},"data":{"a":"1"}}"#;
+        assert_eq!(text(&stamped.render(42)), want);
+        assert_eq!(text(&encode_at(&object, 42)), want);
+        let plain = encode_at(&object, 0);
+        assert_eq!(text(&plain), r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x","uid":"u"},"data":{"a":"1"}}"#);
+        let bare = encode_at(&json!({"kind": "K", "metadata": {}}), 1);
+        assert_eq!(text(&bare), r#"{"kind":"K","metadata":{"resourceVersion":"1"}}"#);
+    }
+
+    #[test]
+    fn numbers_are_printed_as_go_does() {
+        for (value, want) in [
+            (json!(2.0), "2"),
+            (json!(1.5), "1.5"),
+            (json!(0.0), "0"),
+            (json!(1e21), "1e+21"),
+            (json!(1e-7), "1e-7"),
+            (json!(9_223_372_036_854_775_807_i64), "9223372036854775807"),
+            (json!(123_456_789.25), "123456789.25"),
+        ] {
+            assert_eq!(text(&compact(&value)), want);
+        }
+    }
 }

@@ -10,8 +10,11 @@ use serde_json::Value;
 
 use crate::{
     authority::{Access, Authority},
+    crd::{self, Served},
     list::List,
+    rbac::RbacSource,
     request::{Body, DeleteOptions, Deleted, ListOptions, PatchKind, Request, WriteOptions, Written},
+    tenancy::Tenancy,
     types::{ResourceInfo, TypeTable},
     watch::WatchStream,
 };
@@ -26,23 +29,52 @@ pub struct Config {
     pub external_url: String,
     /// The certificate authority that clients in workspaces should trust (`kube-root-ca.crt`), PEM.
     pub ca_pem: String,
+    /// Opinions on writes beyond those of the registry itself.
+    pub admission: kcp_admission::Chain,
 }
 
 /// The verbs, the types and the derived indexes over one store. Shared by `Arc`.
 pub struct Registry {
     pub(crate) config: Config,
+    served: Arc<Served>,
+    rbac: Arc<RbacSource>,
+    tenancy: Arc<Tenancy>,
     authority: OnceLock<Arc<dyn Authority>>,
 }
 
 impl Registry {
     /// A registry over a store; derived indexes are built from what the store holds.
     pub fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self { config, authority: OnceLock::new() })
+        let served = Served::new(Arc::clone(&config.base), &config.store);
+        let rbac = Arc::new(RbacSource::new(&config.store, crate::builtin::bootstrap::layer()));
+        let tenancy = Tenancy::new(&config.store);
+        Arc::new(Self { config, served, rbac, tenancy, authority: OnceLock::new() })
     }
 
     /// The store.
     pub fn store(&self) -> &Store {
         &self.config.store
+    }
+
+    /// The types that every logical cluster has.
+    pub fn base(&self) -> &Arc<TypeTable> {
+        self.served.base()
+    }
+
+    /// Whether a type is one of those that every logical cluster has.
+    pub(crate) fn is_base(&self, info: &ResourceInfo) -> bool {
+        let found = self.base().lookup(&info.gvk.group, &info.gvk.version, &info.resource);
+        found.is_some_and(|f| std::ptr::eq(&raw const *f, info))
+    }
+
+    /// The workspaces: their paths and the logical clusters behind them.
+    pub fn tenancy(&self) -> &Arc<Tenancy> {
+        &self.tenancy
+    }
+
+    /// The roles and bindings of logical clusters, compiled.
+    pub fn rbac(&self) -> &Arc<RbacSource> {
+        &self.rbac
     }
 
     /// Installs who answers questions about users. Only the first call counts.
@@ -62,8 +94,7 @@ impl Registry {
 
     /// The types of a logical cluster, as of now.
     pub fn types(&self, cluster: &ClusterName) -> Arc<TypeTable> {
-        let _ = cluster;
-        Arc::clone(&self.config.base)
+        self.served.table(cluster, &self.config.store)
     }
 
     /// The type to use for a list or watch over all logical clusters.
@@ -71,14 +102,12 @@ impl Registry {
     /// # Errors
     /// 405 when logical clusters have different schemas for it and more than metadata is asked for.
     pub fn wildcard_type(&self, group: &str, version: &str, resource: &str, metadata_only: bool) -> Result<Option<Arc<ResourceInfo>>, Status> {
-        let _ = metadata_only;
-        Ok(self.config.base.lookup(group, version, resource))
+        self.served.wildcard(group, version, resource, metadata_only, &self.config.store)
     }
 
     /// Reads an object in the form it is stored in, virtual ones included.
     pub fn read_value(&self, snapshot: &Snapshot, cluster: &ClusterName, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
-        let _ = (snapshot, cluster, group, resource, namespace, name);
-        None
+        self.read_tree(snapshot, cluster, group, resource, namespace, name)
     }
 
     /// GET of an object or a subresource (L-17). `resource_version` as in the query.
@@ -86,8 +115,7 @@ impl Registry {
     /// # Errors
     /// 404, or 504 for a revision that does not come.
     pub async fn get(&self, request: &Request, resource_version: &str) -> Result<Bytes, Status> {
-        let _ = resource_version;
-        Err(Status::not_found(&request.info.group_resource(), &request.name))
+        self.read_at_least(request, resource_version).await
     }
 
     /// GET of a collection.
@@ -95,8 +123,7 @@ impl Registry {
     /// # Errors
     /// As rows L-01 to L-20 say.
     pub async fn list(&self, request: &Request, options: &ListOptions) -> Result<List, Status> {
-        let _ = (request, options);
-        Err(Status::internal("not built yet"))
+        self.read_list(request, options).await
     }
 
     /// A watch of a collection, or of one object when the request names one.
@@ -104,8 +131,7 @@ impl Registry {
     /// # Errors
     /// Before the stream begins: bad options. What goes wrong later is an event of the stream.
     pub async fn watch(self: &Arc<Self>, request: &Request, options: &ListOptions) -> Result<WatchStream, Status> {
-        let _ = (request, options);
-        Err(Status::internal("not built yet"))
+        self.open_watch(request, options).await
     }
 
     /// POST: of an object to a collection, of a review, or of a subresource of an object.
@@ -113,8 +139,9 @@ impl Registry {
     /// # Errors
     /// As rows C-01 to C-18 say.
     pub async fn create(&self, request: &Request, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
-        let _ = (request, body, options);
-        Err(Status::internal("not built yet"))
+        let written = self.write_new(request, body, options).await?;
+        self.after_write(request, &written.object).await;
+        Ok(written)
     }
 
     /// PUT.
@@ -122,8 +149,9 @@ impl Registry {
     /// # Errors
     /// As rows U-01 to U-15 say.
     pub async fn update(&self, request: &Request, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
-        let _ = (request, body, options);
-        Err(Status::internal("not built yet"))
+        let written = self.write_over(request, body, options).await?;
+        self.after_write(request, &written.object).await;
+        Ok(written)
     }
 
     /// PATCH, apply included.
@@ -131,8 +159,9 @@ impl Registry {
     /// # Errors
     /// As rows and F-01 to F-23 say.
     pub async fn patch(&self, request: &Request, kind: PatchKind, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
-        let _ = (request, kind, body, options);
-        Err(Status::internal("not built yet"))
+        let written = self.write_patch(request, kind, body, options).await?;
+        self.after_write(request, &written.object).await;
+        Ok(written)
     }
 
     /// DELETE of an object.
@@ -140,8 +169,9 @@ impl Registry {
     /// # Errors
     /// As rows say.
     pub async fn delete(&self, request: &Request, options: &DeleteOptions) -> Result<Deleted, Status> {
-        let _ = (request, options);
-        Err(Status::internal("not built yet"))
+        let deleted = self.remove_one(request, options).await?;
+        self.after_write(request, b"").await;
+        Ok(deleted)
     }
 
     /// DELETE of a collection: the list of what was deleted.
@@ -149,7 +179,18 @@ impl Registry {
     /// # Errors
     /// As rows X-13 and L-01 to L-20 say.
     pub async fn delete_collection(&self, request: &Request, options: &DeleteOptions, list: &ListOptions) -> Result<List, Status> {
-        let _ = (request, options, list);
-        Err(Status::internal("not built yet"))
+        self.remove_many(request, options, list).await
+    }
+
+    /// A changed definition may have won names or let them go: decided before the client is answered, so that what it
+    /// defines is served by then.
+    async fn after_write(&self, request: &Request, object: &[u8]) {
+        if request.info.resource != crd::RESOURCE || request.info.gvk.group != crd::GROUP {
+            return;
+        }
+        let Ok(cluster) = request.cluster() else { return };
+        let named = crate::scan::metadata(object).and_then(|m| crate::scan::member(m, "name")).and_then(crate::scan::text);
+        let name = if request.name.is_empty() { named.unwrap_or_default() } else { &request.name };
+        crd::settle(self, cluster, name).await;
     }
 }

@@ -106,6 +106,12 @@ pub trait Strategy: Send + Sync {
         Ok(())
     }
 
+    /// Whether [`Strategy::prepare_create`] depends on the state of other objects: it is then called anew, with the
+    /// object as it came, when the state has changed before the commit.
+    fn reads_state(&self) -> bool {
+        false
+    }
+
     /// Before a changed object is validated. System fields are kept already; on the main endpoint `status` is that of
     /// `old` when the kind has the subresource, on `/status` all else is. For other subresources this hook alone says
     /// what of `old` is kept.

@@ -219,6 +219,9 @@ pub struct ResourceInfo {
     pub custom: bool,
     /// The hooks of this kind.
     pub strategy: Arc<dyn Strategy>,
+    /// Objects that were stored in another version are pruned and defaulted by the schema when they are read: its
+    /// schema differs from that of the storage version.
+    pub reads_by_schema: bool,
     /// Objects that exist without being stored.
     pub virtuals: Option<Arc<dyn VirtualObjects>>,
     /// The text of the Warning that every use of this version earns (CRD-09).
@@ -253,6 +256,7 @@ impl ResourceInfo {
             selectable: Vec::new(),
             custom: false,
             strategy,
+            reads_by_schema: false,
             virtuals: None,
             deprecated_warning: None,
             content_hash: [0; 32],
@@ -321,6 +325,8 @@ pub struct DefinitionState {
     pub uid: String,
     /// The definition is being deleted: nothing may be created (CRD-10).
     pub terminating: bool,
+    /// The revision of the definition itself. A create checks that it has not changed.
+    pub revision: kcp_storage::Revision,
     /// Objects written before this revision may have been written under another schema: they are pruned and
     /// defaulted when read (SC-04, SC-06). 0 when the schema has never changed.
     pub fixup_before: kcp_storage::Revision,

@@ -1,9 +1,33 @@
-//! Watches: cursors over the store's log that turn its events into those of Kubernetes.
+//! Watches: cursors over the store's log that turn its events into those of Kubernetes (W-01 to W-25).
+//!
+//! A stream first shows the objects of a snapshot, if it is asked to, and then what changes after it. It owns no task
+//! and no timer: whoever owns the connection polls it, and decides when a bookmark is due.
 
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
-use kcp_storage::Revision;
+use kcp_apimachinery::Status;
+use kcp_logicalcluster::ClusterName;
+use kcp_storage::{Event, EventKind, Prefix, Revision, WatchError, Watcher};
+
+use crate::{
+    crd, encode,
+    list::Items,
+    registry::Registry,
+    render::{Renderer, frame},
+    request::{ListOptions, Request, Scope},
+    selection::Selection,
+    types::ResourceInfo,
+};
+
+/// How many initial events are returned at once.
+const STRETCH: usize = 256;
+
+/// The annotation of the bookmark that ends the initial events (W-10).
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// The type of a watch event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +72,185 @@ pub struct WatchEvent {
     pub initial_events_end: bool,
 }
 
-/// A watch. Owns no task and no timer; dropped when the client goes.
+impl WatchEvent {
+    fn new(kind: WatchEventType, object: Bytes, revision: Revision) -> Self {
+        let frame = frame(kind.as_str(), &object);
+        Self { kind, object, frame, revision, initial_events_end: false }
+    }
+
+    fn error(status: &Status) -> Self {
+        Self::new(WatchEventType::Error, encode::compact(&status.to_value()).into(), 0)
+    }
+}
+
+/// A watch. Dropped when the client goes.
 pub struct WatchStream {
-    position: Revision,
+    renderer: Arc<Renderer>,
+    selection: Arc<Selection>,
+    /// The objects that are still to be shown as they are.
+    initial: Option<Items>,
+    /// The initial events end with a bookmark.
+    marker: bool,
+    /// The changes; `None` when nothing can ever match, or what is left of the stream is an error.
+    changes: Option<Watcher>,
+    /// The definition of the type, whose change ends the stream (W-24, W-25).
+    definition: Option<Definition>,
+    bookmarks: bool,
+    start: Revision,
+    failure: Option<Status>,
+    ended: bool,
+}
+
+struct Definition {
+    registry: Arc<Registry>,
+    cluster: ClusterName,
+    watcher: Watcher,
+    /// Changes after this revision are not of this type any more.
+    last: Option<Revision>,
+}
+
+impl Registry {
+    pub(crate) async fn open_watch(self: &Arc<Self>, request: &Request, options: &ListOptions) -> Result<WatchStream, Status> {
+        let (revision, initial) = options.check_watch()?;
+        let selection = Arc::new(Selection::new(options, &request.info, &request.name)?);
+        let prefix = self.range_of(request, &selection)?;
+        let renderer = Arc::new(self.renderer(request));
+        if initial && let Some(revision) = revision {
+            self.reach(revision).await?;
+        }
+        // A definition is watched from before the type's state is read: a change in between is not missed.
+        let definition = self.watch_definition(request);
+        let snapshot = self.store().snapshot();
+        let start = match revision {
+            Some(revision) if !initial => revision,
+            _ => snapshot.revision(),
+        };
+        let mut stream = WatchStream {
+            renderer: Arc::clone(&renderer),
+            selection: Arc::clone(&selection),
+            initial: None,
+            marker: initial && options.send_initial_events == Some(true) && options.allow_watch_bookmarks,
+            changes: None,
+            definition,
+            bookmarks: options.allow_watch_bookmarks,
+            start,
+            failure: None,
+            ended: false,
+        };
+        let Some(prefix) = prefix else { return Ok(stream) };
+        match self.store().watch(&prefix, start) {
+            Ok(watcher) => stream.changes = Some(watcher),
+            Err(WatchError::Compacted { oldest }) => {
+                stream.failure = Some(Status::expired(format!("too old resource version: {start} ({oldest})")));
+                return Ok(stream);
+            }
+            Err(WatchError::Closed) => {
+                stream.ended = true;
+                return Ok(stream);
+            }
+        }
+        if initial {
+            let mut items = Items::new(snapshot, prefix, None, selection, renderer);
+            if let Scope::Cluster(cluster) = &request.scope {
+                let namespace = if request.info.namespaced { request.namespace.as_str() } else { "" };
+                items = items.with_virtuals(cluster, namespace);
+            }
+            stream.initial = Some(items);
+        }
+        Ok(stream)
+    }
+
+    /// Follows the definition behind a custom type.
+    fn watch_definition(self: &Arc<Self>, request: &Request) -> Option<Definition> {
+        let Scope::Cluster(cluster) = &request.scope else { return None };
+        let storage = &request.info.storage.group_resource;
+        if self.base().definition(storage).is_some() || self.is_base(&request.info) {
+            return None;
+        }
+        let key = crd::key(cluster, &format!("{}.{}", storage.resource, storage.group)).ok()?;
+        let watcher = self.store().watch(&Prefix::object(&key), self.store().revision()).ok()?;
+        let mut definition = Definition { registry: Arc::clone(self), cluster: cluster.clone(), watcher, last: None };
+        if !definition.still_serves(&request.info) {
+            definition.last = Some(self.store().revision());
+        }
+        Some(definition)
+    }
+}
+
+impl Definition {
+    /// Whether the type is served as the watcher knows it. That it is going away does not matter yet.
+    fn still_serves(&self, info: &ResourceInfo) -> bool {
+        let types = self.registry.types(&self.cluster);
+        let now = types.lookup(&info.gvk.group, &info.gvk.version, &info.resource);
+        now.is_some_and(|now| {
+            now.openapi == info.openapi && now.gvk == info.gvk && now.namespaced == info.namespaced && now.storage == info.storage
+        })
+    }
+
+    /// Notices changes; returns the last revision of the stream once there is one.
+    fn poll(&mut self, info: &ResourceInfo, cx: &mut Context<'_>) -> Option<Revision> {
+        while self.last.is_none() {
+            match self.watcher.poll_next(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(Ok(events)) => {
+                    let newest = events.last().map_or(0, |e| e.revision);
+                    if !self.still_serves(info) {
+                        self.last = Some(newest);
+                    }
+                }
+                Poll::Ready(Err(_)) => self.last = Some(0),
+            }
+        }
+        self.last
+    }
 }
 
 impl WatchStream {
     /// The next events, at least one; `None` when the stream has ended.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<WatchEvent>>> {
-        let _ = cx;
-        Poll::Ready(None)
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(status) = self.failure.take() {
+            self.ended = true;
+            return Poll::Ready(Some(vec![WatchEvent::error(&status)]));
+        }
+        if let Some(events) = self.next_initial() {
+            return Poll::Ready(Some(events));
+        }
+        loop {
+            // Asked before the changes are: those up to the end are in the log then.
+            let info = Arc::clone(self.renderer.info());
+            let last = self.definition.as_mut().and_then(|d| d.poll(&info, cx));
+            let Some(changes) = &mut self.changes else {
+                self.ended = last.is_some();
+                return if self.ended { Poll::Ready(None) } else { Poll::Pending };
+            };
+            match changes.poll_next(cx) {
+                Poll::Ready(Ok(events)) => {
+                    let shown: Vec<WatchEvent> =
+                        events.iter().filter(|e| last.is_none_or(|last| e.revision <= last)).filter_map(|e| self.map(e)).collect();
+                    if !shown.is_empty() {
+                        return Poll::Ready(Some(shown));
+                    }
+                }
+                Poll::Ready(Err(WatchError::Compacted { oldest })) => {
+                    // Too slow (W-18): the client starts over.
+                    self.ended = true;
+                    let text = format!("too old resource version: {} ({oldest})", self.position());
+                    return Poll::Ready(Some(vec![WatchEvent::error(&Status::expired(text))]));
+                }
+                Poll::Ready(Err(WatchError::Closed)) => {
+                    self.ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending if last.is_some() => {
+                    self.ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 
     /// The same as a future.
@@ -65,14 +258,102 @@ impl WatchStream {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Everything up to this revision has been returned.
+    /// Everything up to this revision has been returned. 0 while initial events are outstanding.
     pub fn position(&self) -> Revision {
-        self.position
+        if self.initial.is_some() || self.marker {
+            return 0;
+        }
+        self.changes.as_ref().map_or(self.start, |c| c.position().max(self.start))
     }
 
-    /// A bookmark for the present position, when the client asked for bookmarks and nothing is outstanding (W-09).
+    /// A bookmark for the present position, when the client asked for bookmarks and the initial events are over (W-09).
     /// Whoever owns the connection decides when.
     pub fn bookmark(&mut self) -> Option<WatchEvent> {
-        None
+        if !self.bookmarks || self.ended || self.failure.is_some() {
+            return None;
+        }
+        match self.position() {
+            0 => None,
+            position => Some(self.bookmark_at(position, false)),
+        }
+    }
+
+    fn bookmark_at(&self, revision: Revision, end: bool) -> WatchEvent {
+        let info = self.renderer.info();
+        let mut meta = serde_json::json!({"resourceVersion": revision.to_string()});
+        if end {
+            meta["annotations"] = serde_json::json!({INITIAL_EVENTS_END: "true"});
+        }
+        let object = serde_json::json!({"kind": info.gvk.kind, "apiVersion": info.gvk.api_version(), "metadata": meta});
+        let mut event = WatchEvent::new(WatchEventType::Bookmark, encode::encode_at(&object, revision), revision);
+        event.initial_events_end = end;
+        event
+    }
+
+    /// The next stretch of initial events, and their end.
+    fn next_initial(&mut self) -> Option<Vec<WatchEvent>> {
+        let mut out = Vec::new();
+        if let Some(items) = &mut self.initial {
+            while out.len() < STRETCH {
+                let Some(found) = items.next_found() else {
+                    self.initial = None;
+                    break;
+                };
+                out.push(WatchEvent::new(WatchEventType::Added, items.render(&found), found.revision));
+            }
+        }
+        if self.initial.is_none() && std::mem::take(&mut self.marker) {
+            out.push(self.bookmark_at(self.start, true));
+        }
+        if out.is_empty() { None } else { Some(out) }
+    }
+
+    /// What a change is to this watcher (S-06); nothing when it concerns objects that are not selected.
+    fn map(&self, event: &Arc<Event>) -> Option<WatchEvent> {
+        let parts = event.key.parts();
+        let natural = match event.kind {
+            EventKind::Create => WatchEventType::Added,
+            EventKind::Update => WatchEventType::Modified,
+            EventKind::Delete => WatchEventType::Deleted,
+        };
+        let mut kind = natural;
+        let mut value = event.value.clone();
+        if !self.selection.is_everything() {
+            let selects = |bytes: &Bytes| self.selection.matches(&parts, event.revision, bytes, &self.renderer);
+            let after = event.kind != EventKind::Delete && selects(&event.value);
+            let before = event.prev.as_ref().is_some_and(selects);
+            kind = match (before, after) {
+                (false, false) => return None,
+                (false, true) => WatchEventType::Added,
+                (true, true) => WatchEventType::Modified,
+                (true, false) => WatchEventType::Deleted,
+            };
+            if event.kind == EventKind::Update && kind == WatchEventType::Deleted {
+                // It leaves the selection: the old state, the new revision.
+                value = event.prev_entry()?.value_at(event.revision);
+            }
+        }
+        if let Some((under, bytes)) = self.beneath(event) {
+            kind = under;
+            value = bytes.unwrap_or(value);
+        } else if kind == natural && self.renderer.is_plain(event.revision, &value) {
+            let frame = event.frame.get_or_init(|| frame(kind.as_str(), &value)).clone();
+            return Some(WatchEvent { kind, object: value, frame, revision: event.revision, initial_events_end: false });
+        }
+        let object = self.renderer.render(parts.cluster, event.revision, &value);
+        Some(WatchEvent::new(kind, object, event.revision))
+    }
+
+    /// A stored object comes over a virtual one, or uncovers it: to a watcher the object changes.
+    fn beneath(&self, event: &Event) -> Option<(WatchEventType, Option<Bytes>)> {
+        let virtuals = self.renderer.info().virtuals.as_ref()?;
+        if event.kind == EventKind::Update {
+            return None;
+        }
+        let parts = event.key.parts();
+        let cluster = ClusterName::new(parts.cluster).ok()?;
+        let object = virtuals.get(&cluster, parts.namespace, parts.name)?;
+        let uncovered = (event.kind == EventKind::Delete).then_some(object.value);
+        Some((WatchEventType::Modified, uncovered))
     }
 }

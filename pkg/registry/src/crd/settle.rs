@@ -1,0 +1,61 @@
+//! Who holds which names: done in the request that changes a definition, in a commit of its own right after (CRD-03 to
+//! CRD-05), so that nobody waits for a controller.
+
+use kcp_apimachinery::time::Timestamp;
+use kcp_logicalcluster::ClusterName;
+use kcp_schema::crd::status::{self, NamesInUse};
+use kcp_storage::{Entry, Expect, Key, Op, Prefix};
+use serde_json::Value;
+
+use super::{group_resource, served::defined};
+use crate::{
+    encode,
+    registry::Registry,
+    write::{self, Refusal},
+};
+
+const ATTEMPTS: usize = 16;
+
+/// Decides anew about the names of all definitions of the group of `name` in a logical cluster, and stores what has
+/// changed. What cannot be stored now is decided at the next change of a definition.
+pub(crate) async fn settle(registry: &Registry, cluster: &ClusterName, name: &str) {
+    let Some(group) = defined(name).map(|d| d.group) else { return };
+    for _ in 0..ATTEMPTS {
+        let ops = decide(registry, cluster, &group);
+        if ops.is_empty() {
+            return;
+        }
+        match write::commit(registry, ops).await {
+            Ok(_) => return,
+            Err(Refusal::Stale(_)) => {}
+            Err(Refusal::Failed(status)) => {
+                tracing::warn!(%cluster, group, error = %status, "the names of definitions were not settled");
+                return;
+            }
+        }
+    }
+}
+
+fn decide(registry: &Registry, cluster: &ClusterName, group: &str) -> Vec<Op> {
+    let Ok(prefix) = Prefix::cluster(&group_resource(), cluster) else { return Vec::new() };
+    let snapshot = registry.store().snapshot();
+    let of_group = |key: &Key| defined(key.parts().name).is_some_and(|d| d.group == group);
+    let entries: Vec<(Key, Entry)> =
+        snapshot.range(&prefix, None).filter(|(key, _)| of_group(key)).map(|(key, entry)| (key.clone(), entry.clone())).collect();
+    let mut all: Vec<Value> = entries.iter().map(|(_, e)| serde_json::from_slice(&e.value).unwrap_or_default()).collect();
+    let now = Timestamp::now().rfc3339();
+    let mut ops = Vec::new();
+    for (index, (key, entry)) in entries.into_iter().enumerate() {
+        let mut used = NamesInUse::collect(all.iter(), group, key.parts().name);
+        for info in registry.base().iter().filter(|i| i.gvk.group == group) {
+            let short: Vec<&str> = info.short_names.iter().map(String::as_str).collect();
+            used.add(&info.resource, &info.singular, &short, &info.gvk.kind, &info.list_kind);
+        }
+        let Some(definition) = all.get_mut(index) else { continue };
+        if status::reconcile(definition, &used, &now) {
+            let expect = Expect::Revision(entry.revision);
+            ops.push(Op::Put { key, value: encode::encode(definition), expect });
+        }
+    }
+    ops
+}

@@ -1,0 +1,278 @@
+//! Reading bodies: one pass from JSON text to a tree, and the checks of what the body says it is (N-04, N-13, C-12).
+
+use std::fmt;
+
+use kcp_apimachinery::{FieldError, FieldPath, GroupVersion, Status, field::go_quote};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::{
+    request::Body,
+    types::{ResourceInfo, TypeTable},
+};
+
+/// A parsed body.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    pub(crate) value: Value,
+    /// The paths of keys that occurred twice; the last value of each was taken.
+    pub(crate) duplicates: Vec<String>,
+}
+
+/// Parses JSON, remembering duplicate keys.
+pub(crate) fn parse(body: &Body) -> Result<Parsed, serde_json::Error> {
+    let mut duplicates = body.duplicates.clone();
+    let mut reader = serde_json::Deserializer::from_slice(&body.json);
+    let value = Tree { at: None, duplicates: &mut duplicates }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(Parsed { value, duplicates })
+}
+
+/// Where the parser is: a list of frames on its stack, turned into text only when there is something to report.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    step: Step<'a>,
+    above: Option<&'a Frame<'a>>,
+}
+
+impl fmt::Display for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(above) = self.above {
+            above.fmt(f)?;
+        }
+        match self.step {
+            Step::Key(key) if self.above.is_some() => write!(f, ".{key}"),
+            Step::Key(key) => f.write_str(key),
+            Step::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+struct Tree<'a, 'd> {
+    at: Option<&'a Frame<'a>>,
+    duplicates: &'d mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_, '_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree<'_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(Value::Bool(v))
+    }
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(v).map_or(Value::Null, Value::Number))
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(Value::String(v.to_owned()))
+    }
+    fn visit_string<E>(self, v: String) -> Result<Value, E> {
+        Ok(Value::String(v))
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut list = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(64));
+        loop {
+            let frame = Frame { step: Step::Index(list.len()), above: self.at };
+            match seq.next_element_seed(Tree { at: Some(&frame), duplicates: self.duplicates })? {
+                Some(item) => list.push(item),
+                None => return Ok(Value::Array(list)),
+            }
+        }
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let frame = Frame { step: Step::Key(&key), above: self.at };
+            let value = access.next_value_seed(Tree { at: Some(&frame), duplicates: self.duplicates })?;
+            if map.contains_key(&key) {
+                let path = frame.to_string();
+                if !self.duplicates.contains(&path) {
+                    self.duplicates.push(path);
+                }
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// What Go's parser says of a text that is no JSON, as far as clients look at it.
+pub(crate) fn go_json_error(text: &[u8], error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "unexpected end of JSON input".to_owned();
+    }
+    let start = text.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
+    let rest = text.get(start..).unwrap_or_default();
+    for word in ["null", "true", "false"] {
+        if rest.first() == word.as_bytes().first() {
+            for (got, want) in rest.iter().zip(word.bytes()) {
+                if *got != want {
+                    let (got, want) = (char::from(*got), char::from(want));
+                    return format!("invalid character '{got}' in literal {word} (expecting '{want}')");
+                }
+            }
+        }
+    }
+    match rest.first() {
+        Some(&b) if !matches!(b, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b'n' | b't' | b'f') => {
+            format!("invalid character '{}' looking for beginning of value", char::from(b))
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// The beginning of a body, for error texts.
+fn summary(body: &[u8]) -> String {
+    const SHOWN: usize = 30;
+    let text = String::from_utf8_lossy(body.get(..SHOWN.min(body.len())).unwrap_or_default()).into_owned();
+    if body.len() > SHOWN { text + " ..." } else { text }
+}
+
+/// Parses the body of a create or update and checks that it is an object of the kind of `info`.
+///
+/// For built-in kinds a missing kind or apiVersion is filled in; custom resources must say what they are (N-13).
+pub(crate) fn object(body: &Body, info: &ResourceInfo, types: &TypeTable) -> Result<Parsed, Status> {
+    expect_kind(body, &info.gvk.group, &info.gvk.version, &info.gvk.kind, info, types)
+}
+
+/// The same for a kind that is not the resource's own: the body of a subresource such as `scale` or `token`.
+pub(crate) fn expect_kind(body: &Body, group: &str, version: &str, kind: &str, info: &ResourceInfo, types: &TypeTable) -> Result<Parsed, Status> {
+    let unrecognized = |why: String| {
+        Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({})", summary(&body.json)))
+    };
+    let mut parsed = parse(body).map_err(|e| {
+        unrecognized(format!("couldn't get version/kind; json parse error: {}", go_json_error(&body.json, &e)))
+    })?;
+    let own = kind == info.gvk.kind && group == info.gvk.group;
+    let Value::Object(map) = &mut parsed.value else {
+        return Err(unrecognized("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }".to_owned()));
+    };
+    let text = |map: &Map<String, Value>, field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (mut got_version, mut got_kind) = (text(map, "apiVersion"), text(map, "kind"));
+    let want = GroupVersion::new(group, version);
+    if info.custom && own && (got_kind.is_empty() || got_version.is_empty()) {
+        let what = if got_kind.is_empty() { "Kind" } else { "apiVersion" };
+        let whole = String::from_utf8_lossy(&body.json).into_owned();
+        return Err(unrecognized(format!("Object '{what}' is missing in '{whole}'")));
+    }
+    if got_kind.is_empty() {
+        kind.clone_into(&mut got_kind);
+    }
+    if got_version.is_empty() {
+        got_version = want.to_string();
+    }
+    check_kind(&got_version, &got_kind, &want, kind, info, types, &parsed.value)?;
+    if let Value::Object(map) = &mut parsed.value {
+        map.insert("apiVersion".into(), got_version.into());
+        map.insert("kind".into(), got_kind.into());
+    }
+    Ok(parsed)
+}
+
+fn check_kind(got_version: &str, got_kind: &str, want: &GroupVersion, kind: &str, info: &ResourceInfo, types: &TypeTable, object: &Value) -> Result<(), Status> {
+    let same_version = *got_version == want.to_string();
+    if same_version && got_kind == kind {
+        return Ok(());
+    }
+    let got = GroupVersion::parse(got_version).unwrap_or_default();
+    let unhandled = |why: String| {
+        Status::bad_request(format!("{got_kind} in version {} cannot be handled as a {kind}: {why}", go_quote(&got.version)))
+    };
+    let mismatch = || {
+        Status::bad_request(format!("the API version in the data ({got_version}) does not match the expected API version ({want})"))
+    };
+    if info.custom {
+        if !same_version {
+            return Err(mismatch());
+        }
+        let error = FieldError::invalid(&FieldPath::new("kind"), got_kind, &format!("must be {kind}"));
+        let group_kind = kcp_apimachinery::GroupKind::new(&want.group, got_kind);
+        return Err(Status::invalid(&group_kind, kcp_apimachinery::object::name(object), &vec![error]));
+    }
+    let known = types.by_kind(&kcp_apimachinery::GroupVersionKind::new(&got.group, &got.version, got_kind));
+    match known {
+        Some(_) if got_kind == kind => Err(mismatch()),
+        Some(_) => {
+            let internal = |group: &str| if group.is_empty() { "core".to_owned() } else { group.split('.').next().unwrap_or(group).to_owned() };
+            Err(unhandled(format!("converting ({}.{got_kind}) to ({}.{kind}): unknown conversion", got.version, internal(&want.group))))
+        }
+        None => Err(unhandled(format!(
+            "no kind {} is registered for version {} in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+            go_quote(got_kind),
+            go_quote(got_version)
+        ))),
+    }
+}
+
+/// What to do about unknown and duplicate fields (C-12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    #[default]
+    Warn,
+    Strict,
+}
+
+/// The findings of a strict decoder, in Kubernetes' words.
+pub(crate) fn findings(duplicates: &[String], unknown: &[String]) -> Vec<String> {
+    let line = |what: &str, path: &String| format!("{what} field {}", go_quote(path));
+    duplicates.iter().map(|p| line("duplicate", p)).chain(unknown.iter().map(|p| line("unknown", p))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn duplicates_are_found_and_the_last_wins() {
+        // N-04
+        let body = Body::json(&br#"{"a":1,"a":2,"l":[{"x":1},{"x":1,"x":3}],"m":{"k":"v","k":"w","k":"z"}}"#[..]);
+        let parsed = parse(&body).unwrap();
+        assert_eq!(parsed.value, json!({"a": 2, "l": [{"x": 1}, {"x": 3}], "m": {"k": "z"}}));
+        assert_eq!(parsed.duplicates, ["a", "l[1].x", "m.k"]);
+    }
+
+    #[test]
+    fn numbers_keep_their_type() {
+        let parsed = parse(&Body::json(&b"[9223372036854775807,-1,1.0,1e3,18446744073709551615]"[..])).unwrap();
+        assert_eq!(parsed.value, json!([9_223_372_036_854_775_807_i64, -1, 1.0, 1000.0, 18_446_744_073_709_551_615_u64]));
+    }
+
+    #[test]
+    fn errors_sound_like_go() {
+        for (text, want) in [
+            ("{\"kind\":", "unexpected end of JSON input"),
+            ("not json", "invalid character 'o' in literal null (expecting 'u')"),
+            ("<x/>", "invalid character '<' looking for beginning of value"),
+        ] {
+            let error = parse(&Body::json(text.as_bytes().to_vec())).unwrap_err();
+            assert_eq!(go_json_error(text.as_bytes(), &error), want);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! From stored bytes to the bytes of an answer.
+//!
+//! Nearly always they are the same, and then nothing is copied. Another version of the type whose conversion is `None`
+//! differs in its first line; objects that were written under another schema, and kinds that convert, are parsed.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use kcp_storage::Revision;
+use serde_json::Value;
+
+use crate::{
+    encode,
+    types::{ResourceInfo, TypeTable},
+};
+
+/// Writes the objects of one resource in one version.
+#[derive(Debug, Clone)]
+pub(crate) struct Renderer {
+    info: Arc<ResourceInfo>,
+    /// `{"kind":K,"apiVersion":V,` of the version asked for.
+    head: Bytes,
+    /// The same of the stored version.
+    stored: Bytes,
+    fixup_before: Revision,
+    /// Objects carry the annotation of their logical cluster: in the wildcard.
+    annotate: bool,
+}
+
+fn head(kind: &str, api_version: &str) -> Bytes {
+    let mut out = encode::compact(&Value::from(kind));
+    let version = encode::compact(&Value::from(api_version));
+    out.splice(0..0, *b"{\"kind\":");
+    out.extend_from_slice(b",\"apiVersion\":");
+    out.extend_from_slice(&version);
+    out.push(b',');
+    out.into()
+}
+
+impl Renderer {
+    /// For `info`, as the table of its logical cluster has it.
+    pub(crate) fn new(info: &Arc<ResourceInfo>, types: &TypeTable) -> Self {
+        let fixup_before = types.definition(&info.storage.group_resource).map_or(0, |d| d.fixup_before);
+        Self {
+            info: Arc::clone(info),
+            head: head(&info.gvk.kind, &info.gvk.api_version()),
+            stored: head(&info.gvk.kind, &info.storage.api_version),
+            fixup_before,
+            annotate: false,
+        }
+    }
+
+    /// For the wildcard: schemas of single logical clusters do not matter, their names are shown.
+    pub(crate) fn wildcard(info: &Arc<ResourceInfo>, types: &TypeTable) -> Self {
+        Self { annotate: true, fixup_before: 0, ..Self::new(info, types) }
+    }
+
+    /// The resource.
+    pub(crate) fn info(&self) -> &Arc<ResourceInfo> {
+        &self.info
+    }
+
+    /// Whether the stored bytes are the answer.
+    pub(crate) fn is_plain(&self, revision: Revision, bytes: &[u8]) -> bool {
+        !self.annotate && !self.info.strategy.converts() && revision >= self.fixup_before && bytes.starts_with(&self.head)
+    }
+
+    /// The bytes of the answer for the stored `bytes`, written at `revision`.
+    pub(crate) fn render(&self, cluster: &str, revision: Revision, bytes: &Bytes) -> Bytes {
+        if self.is_plain(revision, bytes) {
+            return bytes.clone();
+        }
+        let out = if self.info.strategy.converts() || revision < self.fixup_before {
+            self.rewrite(revision, bytes)
+        } else if bytes.starts_with(&self.head) {
+            bytes.clone()
+        } else if bytes.starts_with(&self.stored) && !self.info.reads_by_schema {
+            let mut out = BytesMut::with_capacity(bytes.len() + 16);
+            out.extend_from_slice(&self.head);
+            out.extend_from_slice(bytes.get(self.stored.len()..).unwrap_or_default());
+            out.freeze()
+        } else {
+            self.rewrite(revision, bytes)
+        };
+        if self.annotate { annotated(&out, cluster) } else { out }
+    }
+
+    fn rewrite(&self, revision: Revision, bytes: &Bytes) -> Bytes {
+        let tree = self.tree(revision, bytes);
+        let shown = kcp_apimachinery::object::resource_version(&tree).parse().unwrap_or(0);
+        encode::encode_at(&tree, shown)
+    }
+
+    /// The object in the version asked for, as a tree. Bytes that are no JSON, which the store never holds, give an
+    /// empty object.
+    pub(crate) fn tree(&self, revision: Revision, bytes: &[u8]) -> Value {
+        let mut object: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        self.convert(&mut object, revision, bytes);
+        object
+    }
+
+    fn convert(&self, object: &mut Value, revision: Revision, bytes: &[u8]) {
+        let foreign = !bytes.starts_with(&self.head);
+        if self.info.strategy.converts() {
+            self.info.strategy.from_storage(object);
+        }
+        if foreign && let Some(map) = object.as_object_mut() {
+            map.insert("apiVersion".into(), self.info.gvk.api_version().into());
+        }
+        if self.info.custom && (revision < self.fixup_before || (foreign && self.info.reads_by_schema)) {
+            let schema = self.info.schema.get();
+            let managed = object.pointer_mut("/metadata/managedFields").map(Value::take);
+            schema.prune(object);
+            schema.default(object);
+            if let (Some(managed), Some(meta)) = (managed, object.get_mut("metadata").and_then(Value::as_object_mut)) {
+                meta.insert("managedFields".into(), managed);
+            }
+        }
+    }
+}
+
+/// Adds the annotation that tells the objects of a wildcard list apart (LC-05). Annotations are the first member of
+/// the metadata, because keys are sorted.
+fn annotated(bytes: &Bytes, cluster: &str) -> Bytes {
+    const META: &[u8] = b"\"metadata\":{";
+    const ANNOTATIONS: &[u8] = b"\"annotations\":{";
+    let Some(at) = bytes.windows(META.len()).position(|w| w == META).map(|at| at + META.len()) else { return bytes.clone() };
+    let (before, after) = bytes.split_at(at);
+    let pair = format!("\"{}\":\"{cluster}\"", kcp_apis::core::CLUSTER_ANNOTATION);
+    let mut out = BytesMut::with_capacity(bytes.len() + pair.len() + ANNOTATIONS.len() + 2);
+    out.extend_from_slice(before);
+    out.extend_from_slice(ANNOTATIONS);
+    out.extend_from_slice(pair.as_bytes());
+    match after.strip_prefix(ANNOTATIONS) {
+        Some(rest) => {
+            if !rest.starts_with(b"}") {
+                out.extend_from_slice(b",");
+            }
+            out.extend_from_slice(rest);
+        }
+        None => {
+            out.extend_from_slice(if after.starts_with(b"}") { b"}" } else { b"}," });
+            out.extend_from_slice(after);
+        }
+    }
+    out.freeze()
+}
+
+/// The whole line of a watch event.
+pub(crate) fn frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(object.len() + kind.len() + 24);
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+    out.extend_from_slice(object);
+    out.extend_from_slice(b"}\n");
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cluster_is_annotated_lc05() {
+        for (object, want) in [
+            (
+                r#"{"kind":"K","metadata":{"name":"x"}}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c"},"name":"x"}}"#,
+            ),
+            (
+                r#"{"kind":"K","metadata":{"annotations":{"a":"b"},"name":"x"}}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c","a":"b"},"name":"x"}}"#,
+            ),
+            (r#"{"kind":"K","metadata":{}}"#, r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c"}}}"#),
+        ] {
+            assert_eq!(annotated(&Bytes::from(object), "c"), want);
+        }
+    }
+
+    #[test]
+    fn frames_are_lines() {
+        assert_eq!(frame("ADDED", b"{}"), "{\"type\":\"ADDED\",\"object\":{}}\n");
+    }
+}

@@ -1,0 +1,125 @@
+//! Looking into stored bytes without parsing them: members of an object, by skipping over the rest.
+//!
+//! Works on JSON that this crate wrote, so it is compact and well-formed; on anything else the answer is `None`, never
+//! a panic. A list with a label selector reads only the beginning of each object this way.
+
+/// The raw value of `key` in the object that starts at the beginning of `object`.
+pub(crate) fn member<'a>(object: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    entries(object)?.find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value)
+}
+
+/// The metadata of a stored object.
+pub(crate) fn metadata(object: &[u8]) -> Option<&[u8]> {
+    member(object, "metadata")
+}
+
+/// The content of a raw string without escapes.
+pub(crate) fn text(raw: &[u8]) -> Option<&str> {
+    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if inner.contains(&b'\\') { None } else { std::str::from_utf8(inner).ok() }
+}
+
+/// The members of an object: names without quotes (escapes untouched), raw values.
+pub(crate) fn entries(object: &[u8]) -> Option<Entries<'_>> {
+    object.strip_prefix(b"{").map(|rest| Entries { rest })
+}
+
+/// The labels of a stored object.
+pub(crate) fn labels(object: &[u8]) -> Vec<(&str, &str)> {
+    let found = metadata(object).and_then(|m| member(m, "labels")).and_then(entries);
+    found.into_iter().flatten().filter_map(|(k, v)| Some((std::str::from_utf8(k).ok()?, text(v)?))).collect()
+}
+
+/// Whether a stored object has a deletion timestamp.
+pub(crate) fn is_deleting(object: &[u8]) -> bool {
+    metadata(object).and_then(|m| member(m, "deletionTimestamp")).is_some_and(|v| v != b"null")
+}
+
+/// The iterator of [`entries`].
+pub(crate) struct Entries<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest.strip_prefix(b",").unwrap_or(self.rest);
+        if rest.first() != Some(&b'"') {
+            return None;
+        }
+        let end = string_end(rest)?;
+        let (name, rest) = (rest.get(1..end.checked_sub(1)?)?, rest.get(end..)?);
+        let rest = rest.strip_prefix(b":")?;
+        let end = value_end(rest)?;
+        let (value, rest) = rest.split_at_checked(end)?;
+        self.rest = rest;
+        Some((name, value))
+    }
+}
+
+/// The length of the string at the beginning, quotes included.
+fn string_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+/// The length of the value at the beginning.
+fn value_end(bytes: &[u8]) -> Option<usize> {
+    match bytes.first()? {
+        b'"' => string_end(bytes),
+        b'{' | b'[' => {
+            let mut depth = 0_usize;
+            let mut at = 0;
+            loop {
+                match bytes.get(at)? {
+                    b'"' => {
+                        at += string_end(bytes.get(at..)?)?;
+                        continue;
+                    }
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => {
+                        depth -= 1;
+                        if depth == 0 {
+                            return Some(at + 1);
+                        }
+                    }
+                    _ => {}
+                }
+                at += 1;
+            }
+        }
+        _ => Some(bytes.iter().position(|b| matches!(b, b',' | b'}' | b']')).unwrap_or(bytes.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_found() {
+        let o = br#"{"kind":"K","metadata":{"annotations":{"a\"}":"x{\\"},"labels":{"l":"1","m":""},"n":1,"z":null},"spec":[{"}":1}]}"#;
+        assert_eq!(labels(o), [("l", "1"), ("m", "")]);
+        let meta = metadata(o).unwrap();
+        assert_eq!(member(meta, "n"), Some(&b"1"[..]));
+        assert_eq!(member(meta, "z"), Some(&b"null"[..]));
+        assert_eq!(member(meta, "q"), None);
+        assert_eq!(member(o, "spec"), Some(&br#"[{"}":1}]"#[..]));
+        assert!(!is_deleting(o) && is_deleting(br#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"}}"#));
+    }
+
+    #[test]
+    fn broken_bytes_are_nothing() {
+        for bad in ["", "{", "{\"", "{\"a", "{\"a\":", "{\"a\":{", "{\"a\":\"\\", "[1]", "{\"metadata\":{\"labels\":{\"a"] {
+            assert_eq!(metadata(bad.as_bytes()).map(<[u8]>::len).filter(|_| false), None);
+            assert!(labels(bad.as_bytes()).is_empty());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The hooks of Workspaces: which type, whether it may be here, and the birth of the logical cluster behind it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object};
+use kcp_apis::{
+    core::{self, LOGICAL_CLUSTER},
+    tenancy::{self, WORKSPACE, WORKSPACE_TYPE, types as names},
+};
+use kcp_logicalcluster::{ClusterName, ClusterPath};
+use kcp_storage::{Expect, Key, Op};
+use serde_json::{Value, json};
+
+use super::{
+    birth::{Birth, Owner},
+    types::{self, TypeName},
+};
+use crate::{
+    authority::Access,
+    strategy::{Strategy, StrategyContext},
+};
+
+/// The hooks of Workspaces.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Workspaces;
+
+impl Workspaces {
+    /// The strategy, to be put into the table of types.
+    pub fn strategy() -> Arc<dyn Strategy> {
+        Arc::new(Self)
+    }
+}
+
+fn forbidden(ctx: &StrategyContext<'_>, name: &str, detail: String) -> Status {
+    Status::forbidden(&ctx.info.group_resource(), name, detail)
+}
+
+/// The path of the workspace that the request is in.
+fn here(ctx: &StrategyContext<'_>) -> Result<ClusterPath, Status> {
+    ctx.registry.tenancy().path(ctx.cluster).ok_or_else(|| Status::internal(format!("the logical cluster {} has no path", ctx.cluster)))
+}
+
+/// The type of the workspace that the request is in, with what it extends. A logical cluster without one counts as
+/// the root.
+fn own_type(ctx: &StrategyContext<'_>) -> Option<(TypeName, types::Resolved)> {
+    let own = ctx.get(LOGICAL_CLUSTER.group, LOGICAL_CLUSTER.resource, "", core::LOGICAL_CLUSTER_NAME);
+    let annotated = own.as_ref().and_then(|o| object::annotation(o, tenancy::TYPE_ANNOTATION)).and_then(TypeName::parse);
+    let root = TypeName { path: ClusterName::ROOT.into(), name: names::ROOT.into() };
+    types::resolve(ctx, ctx.cluster, &annotated.unwrap_or(root))
+}
+
+/// The type of a new workspace: as asked for, or what its parent's type says.
+fn wanted_type(new: &Value, parent: Option<&(TypeName, types::Resolved)>) -> TypeName {
+    let asked = new.pointer("/spec/type").and_then(TypeName::read);
+    let default = || parent.and_then(|(_, p)| p.object.pointer("/spec/defaultChildWorkspaceType")).and_then(TypeName::read);
+    asked.or_else(default).unwrap_or_else(|| TypeName { path: String::new(), name: names::UNIVERSAL.into() })
+}
+
+/// Whether workspaces of a type may be made in one of the parent's type, by this user.
+fn check_type(ctx: &StrategyContext<'_>, name: &str, wanted: &TypeName, found: &types::Resolved, parent: Option<&(TypeName, types::Resolved)>) -> Result<(), Status> {
+    if let Some(cluster) = &found.cluster {
+        let access = Access {
+            verb: tenancy::USE_VERB,
+            group: WORKSPACE_TYPE.group,
+            version: WORKSPACE_TYPE.version,
+            resource: WORKSPACE_TYPE.resource,
+            name: &wanted.name,
+            ..Access::default()
+        };
+        if !ctx.registry.may(cluster, ctx.user, &access) {
+            let text = format!("unable to use workspacetype {wanted}: missing verb='use' permission on workspacetype");
+            return Err(forbidden(ctx, name, text));
+        }
+    }
+    let Some((parent_name, parent)) = parent else { return Ok(()) };
+    let limit = |object: &Value, field: &str| object.pointer(&format!("/spec/{field}")).cloned().unwrap_or(Value::Null);
+    let texts = |set: &BTreeSet<TypeName>| set.iter().map(TypeName::to_string).collect::<Vec<_>>().join(" ");
+    if let Err(allowed) = types::allows(&limit(&found.object, "limitAllowedParents"), &wanted.path, &parent.aliases) {
+        let text = format!(
+            "workspace type {wanted} only allows [{}] workspaces as parents, but the parent type {parent_name} only implements [{}]",
+            allowed.join(" "),
+            texts(&parent.aliases)
+        );
+        return Err(forbidden(ctx, name, text));
+    }
+    if let Err(allowed) = types::allows(&limit(&parent.object, "limitAllowedChildren"), &parent_name.path, &found.aliases) {
+        let text = format!(
+            "workspace type {parent_name} only allows [{}] workspaces as children, but the type {wanted} only implements [{}]",
+            allowed.join(" "),
+            texts(&found.aliases)
+        );
+        return Err(forbidden(ctx, name, text));
+    }
+    Ok(())
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Keeps the phase among the labels, so that lists can select by it.
+fn label_phase(object: &mut Value) {
+    let phase = text(object, "/status/phase").to_owned();
+    if !phase.is_empty() && object::label(object, tenancy::PHASE_LABEL) != Some(&phase) {
+        object::set_label(object, tenancy::PHASE_LABEL, &phase);
+    }
+}
+
+impl Workspaces {
+    /// The path and the URL of the workspace.
+    fn place(new: &Value, ctx: &StrategyContext<'_>) -> Result<(ClusterPath, String), Status> {
+        let name = object::name(new);
+        let path = here(ctx)?.join(name).map_err(|_| {
+            let detail = "must match ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+            let error = FieldError::invalid(&FieldPath::new("metadata.name"), name, detail);
+            Status::invalid(&ctx.info.group_kind(), name, &vec![error])
+        })?;
+        let url = format!("{}/clusters/{path}", ctx.registry.config.external_url);
+        Ok((path, url))
+    }
+}
+
+impl Strategy for Workspaces {
+    fn reads_state(&self) -> bool {
+        true
+    }
+
+    fn prepare_create(&self, new: &mut Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
+        let name = object::name(new).to_owned();
+        let parent = own_type(ctx);
+        let wanted = wanted_type(new, parent.as_ref());
+        let Some((resolved, found)) = types::resolve(ctx, ctx.cluster, &wanted) else {
+            return Err(forbidden(ctx, &name, format!("spec.type {:?} does not exist", wanted.name)));
+        };
+        check_type(ctx, &name, &resolved, &found, parent.as_ref())?;
+        let (path, url) = Self::place(new, ctx)?;
+        let cluster = ClusterName::generate();
+        let spec = object::child_mut(new, "spec");
+        spec.insert("type".into(), json!({"name": resolved.name, "path": resolved.path}));
+        spec.insert("cluster".into(), cluster.as_str().into());
+        spec.insert("URL".into(), url.as_str().into());
+        for (key, value) in &found.labels {
+            if object::label(new, key).is_none() {
+                object::set_label(new, key, value);
+            }
+        }
+        let owner = serde_json::to_string(ctx.user).unwrap_or_default();
+        object::set_annotation(new, tenancy::OWNER_ANNOTATION, &owner);
+        object::set_annotation(new, tenancy::CLUSTER_ANNOTATION, cluster.as_str());
+        let finalizers = object::meta_mut(new).entry("finalizers").or_insert_with(|| Value::Array(Vec::new()));
+        if let Some(list) = finalizers.as_array_mut()
+            && !list.iter().any(|f| f == core::LOGICAL_CLUSTER_FINALIZER)
+        {
+            list.push(core::LOGICAL_CLUSTER_FINALIZER.into());
+        }
+        let birth = Birth {
+            cluster: &cluster,
+            path: &path,
+            url: &url,
+            workspace_type: "",
+            owner: None,
+            admin: "",
+            initializers: &found.initializers,
+            ca_pem: "",
+            now: ctx.now,
+        };
+        birth.state(new);
+        label_phase(new);
+        Ok(())
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
+        if ctx.subresource.is_empty() {
+            // What the server has set is not lost by leaving it out.
+            for field in ["cluster", "URL", "type"] {
+                let kept = old.pointer(&format!("/spec/{field}")).cloned();
+                let spec = object::child_mut(new, "spec");
+                if let Some(kept) = kept
+                    && spec.get(field).is_none_or(Value::is_null)
+                {
+                    spec.insert(field.to_owned(), kept);
+                }
+            }
+            for key in [tenancy::OWNER_ANNOTATION, tenancy::CLUSTER_ANNOTATION] {
+                if let Some(kept) = object::annotation(old, key) {
+                    object::set_annotation(new, key, kept);
+                }
+            }
+        }
+        label_phase(new);
+        Ok(())
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _: &StrategyContext<'_>) -> FieldErrors {
+        let mut errors = FieldErrors::new();
+        for field in ["type", "cluster", "URL"] {
+            let pointer = format!("/spec/{field}");
+            let (was, is) = (old.pointer(&pointer), new.pointer(&pointer));
+            if was != is {
+                let path = FieldPath::new(format!("spec.{field}"));
+                errors.push(FieldError::invalid(&path, is.cloned().unwrap_or(Value::Null), "field is immutable"));
+            }
+        }
+        errors
+    }
+
+    fn extra_ops(&self, new: &Value, old: Option<&Value>, ctx: &StrategyContext<'_>, ops: &mut Vec<Op>) -> Result<(), Status> {
+        if old.is_some() {
+            return Ok(());
+        }
+        let cluster = ClusterName::new(text(new, "/spec/cluster")).map_err(Status::internal)?;
+        let (path, url) = Self::place(new, ctx)?;
+        let initializers: Vec<String> = new
+            .pointer("/status/initializers")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|v| v.as_str().map(str::to_owned))
+            .collect();
+        let workspace_type = format!("{}:{}", text(new, "/spec/type/path"), text(new, "/spec/type/name"));
+        let birth = Birth {
+            cluster: &cluster,
+            path: &path,
+            url: &url,
+            workspace_type: &workspace_type,
+            owner: Some(Owner { cluster: ctx.cluster, name: object::name(new), uid: object::uid(new) }),
+            admin: &ctx.user.username,
+            initializers: &initializers,
+            ca_pem: &ctx.registry.config.ca_pem,
+            now: ctx.now,
+        };
+        ops.extend(birth.ops()?);
+        // A workspace that is being deleted gets no more children: its own Workspace, and its logical cluster, must be
+        // as this request has seen them.
+        let parent = ctx.registry.tenancy().parent(ctx.cluster);
+        let own = Key::object(&LOGICAL_CLUSTER.group_resource(), ctx.cluster, "", core::LOGICAL_CLUSTER_NAME);
+        let above = parent.and_then(|(cluster, name)| Key::object(&WORKSPACE.group_resource(), &cluster, "", &name).ok());
+        for key in own.ok().into_iter().chain(above) {
+            let Some(entry) = ctx.snapshot.get(&key) else { continue };
+            if crate::scan::is_deleting(&entry.value) {
+                return Err(forbidden(ctx, object::name(new), "the workspace that it would be in is being deleted".to_owned()));
+            }
+            ops.push(Op::Check { key, expect: Expect::Revision(entry.revision) });
+        }
+        Ok(())
+    }
+
+    fn status_takes_metadata(&self) -> bool {
+        false
+    }
+}
