@@ -111,7 +111,7 @@ fn wanted(options: &SyncOptions, cluster: &Value) -> Vec<Wanted> {
         json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}),
         json!({
             "apiGroups": [API_RESOURCE_IMPORT.group], "resources": [API_RESOURCE_IMPORT.resource],
-            "verbs": ["delete", "get", "list", "patch", "update", "watch"],
+            "verbs": ["delete", "list", "patch", "update", "watch"],
         }),
     ];
     for (group, resources) in options.by_group() {
@@ -139,7 +139,9 @@ fn wanted(options: &SyncOptions, cluster: &Value) -> Vec<Wanted> {
             "resourceNames": own, "verbs": ["get", "patch", "update"],
         },
         {
-            "apiGroups": [API_RESOURCE_IMPORT.group], "resources": [API_RESOURCE_IMPORT.resource], "verbs": ["create"],
+            // To find out that one is not there yet is not limited to any label.
+            "apiGroups": [API_RESOURCE_IMPORT.group], "resources": [API_RESOURCE_IMPORT.resource],
+            "verbs": ["create", "get"],
         },
     ]);
     let selector = json!({REQUIRED_SELECTOR_ANNOTATION: format!("{CLUSTER_LABEL}={}", options.workload_cluster)});
@@ -271,7 +273,7 @@ mod tests {
         }
         for rule in all[1].object["rules"].as_array().unwrap() {
             let own = rule["resourceNames"] == json!(["east"]);
-            assert!(own || rule["verbs"] == json!(["create"]), "{rule}");
+            assert!(own || rule["verbs"] == json!(["create", "get"]), "{rule}");
         }
     }
 
