@@ -62,7 +62,9 @@ pub(super) fn virtuals(resource: &str) -> Option<Arc<dyn VirtualObjects>> {
     Some(Arc::new(Bootstrap(resource)))
 }
 
-static OBJECTS: LazyLock<Vec<(&'static str, Arc<[VirtualObject]>)>> = LazyLock::new(|| {
+type ByResource = Vec<(&'static str, Arc<[VirtualObject]>)>;
+
+static OBJECTS: LazyLock<ByResource> = LazyLock::new(|| {
     let mut document = document();
     KINDS
         .iter()

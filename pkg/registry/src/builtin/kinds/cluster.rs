@@ -174,13 +174,13 @@ impl Strategy for Autoscalers {
         self.v1
     }
 
-    fn to_storage(&self, o: &mut Value) {
+    fn store_form(&self, o: &mut Value) {
         if self.v1 {
             to_v2(o);
         }
     }
 
-    fn from_storage(&self, o: &mut Value) {
+    fn serve_form(&self, o: &mut Value) {
         if self.v1 {
             to_v1(o);
         }
@@ -310,10 +310,10 @@ mod tests {
         let v2 = json!({"metadata": {"name": "h"}, "spec": {"maxReplicas": 3, "metrics": [cpu_metric(70), memory]}});
         let autoscalers = Autoscalers { v1: true };
         let mut o = v2.clone();
-        autoscalers.from_storage(&mut o);
+        autoscalers.serve_form(&mut o);
         assert_eq!(o["spec"], json!({"maxReplicas": 3, "targetCPUUtilizationPercentage": 70}));
         assert!(object::annotation(&o, METRICS_ANNOTATION).unwrap().contains("memory"));
-        autoscalers.to_storage(&mut o);
+        autoscalers.store_form(&mut o);
         assert_eq!(o, v2);
     }
 

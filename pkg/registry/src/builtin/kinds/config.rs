@@ -143,10 +143,9 @@ fn secret(o: &Value) -> FieldErrors {
         "kubernetes.io/dockerconfigjson" => docker(o, ".dockerconfigjson", &mut errors),
         "kubernetes.io/basic-auth" => {
             // One of the two is enough.
-            if value("username").is_none() && value("password").is_none() {
-                require("username", false);
-                require("password", false);
-            }
+            let any = value("username").is_some() || value("password").is_some();
+            require("username", any);
+            require("password", any);
         }
         "kubernetes.io/ssh-auth" => require("ssh-privatekey", value("ssh-privatekey").is_some_and(|v| !v.is_empty())),
         "kubernetes.io/tls" => {

@@ -29,13 +29,13 @@ impl Strategy for Events {
         self.new_group
     }
 
-    fn to_storage(&self, event: &mut Value) {
+    fn store_form(&self, event: &mut Value) {
         if self.new_group {
             to_core(object::as_map(event));
         }
     }
 
-    fn from_storage(&self, event: &mut Value) {
+    fn serve_form(&self, event: &mut Value) {
         if self.new_group {
             from_core(object::as_map(event));
         }
@@ -194,9 +194,9 @@ mod tests {
             "deprecatedSource": {"component": "tool"}, "type": "Normal"});
         let events = Events { new_group: true };
         let mut o = core.clone();
-        events.from_storage(&mut o);
+        events.serve_form(&mut o);
         assert_eq!(o, new);
-        events.to_storage(&mut o);
+        events.store_form(&mut o);
         assert_eq!(o, core);
     }
 

@@ -79,13 +79,14 @@ pub(super) fn daemon_set(o: &Value, now: Timestamp) -> Vec<Value> {
 
 pub(super) fn controller_revision(o: &Value, now: Timestamp) -> Vec<Value> {
     let owner = list(o, "/metadata/ownerReferences").iter().find(|r| flag(r, "/controller"));
-    let controller = owner.map_or("<none>".to_owned(), |r| {
+    let shown = |r: &Value| {
         let kind = text(r, "/kind").to_lowercase();
         match text(r, "/apiVersion").split_once('/') {
             Some((group, _)) => format!("{kind}.{group}/{}", text(r, "/name")),
             None => format!("{kind}/{}", text(r, "/name")),
         }
-    });
+    };
+    let controller = owner.map_or_else(|| "<none>".to_owned(), shown);
     vec![name(o), controller.into(), int(o, "/revision").into(), age(o, now)]
 }
 
@@ -178,7 +179,7 @@ pub(super) fn autoscaler(o: &Value, now: Timestamp) -> Vec<Value> {
     let targets = match o.pointer("/spec/targetCPUUtilizationPercentage").and_then(Value::as_i64) {
         Some(target) => {
             let now = o.pointer("/status/currentCPUUtilizationPercentage").and_then(Value::as_i64);
-            format!("cpu: {}/{target}%", now.map_or("<unknown>".into(), |n| format!("{n}%")))
+            format!("cpu: {}/{target}%", now.map_or_else(|| "<unknown>".into(), |n| format!("{n}%")))
         }
         None => metrics(o),
     };
@@ -187,7 +188,7 @@ pub(super) fn autoscaler(o: &Value, now: Timestamp) -> Vec<Value> {
         name(o),
         reference.into(),
         targets.into(),
-        min.map_or("<unset>".into(), |m| m.to_string()).into(),
+        min.map_or_else(|| "<unset>".into(), |m| m.to_string()).into(),
         int(o, "/spec/maxReplicas").into(),
         int(o, "/status/currentReplicas").into(),
         age(o, now),
@@ -230,8 +231,8 @@ fn metric(spec: &Value, status: Option<&Value>) -> String {
     };
     let target = spec.get(field).and_then(|s| s.get("target"));
     let wanted = |value: &str| target.and_then(|t| t.get(value)).cloned();
-    let pair = if let Some(percent) = wanted("averageUtilization").filter(|_| prefix != "") {
-        let now = current("averageUtilization").map_or("<unknown>".into(), |n| format!("{n}%"));
+    let pair = if let Some(percent) = wanted("averageUtilization").filter(|_| !prefix.is_empty()) {
+        let now = current("averageUtilization").map_or_else(|| "<unknown>".into(), |n| format!("{n}%"));
         format!("{now}/{percent}%")
     } else if let Some(average) = wanted("averageValue") {
         let suffix = if matches!(field, "object" | "external") { " (avg)" } else { "" };
