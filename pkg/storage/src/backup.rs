@@ -21,6 +21,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -125,7 +126,7 @@ pub fn save_file(snapshot: &Snapshot, path: &Path) -> Result<BackupSummary, Back
     draft.push(".partial");
     let draft = PathBuf::from(draft);
     let write = || {
-        let file = File::create(&draft)?;
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         let summary = save(snapshot, &file)?;
         file.sync_all()?;
         // Unlike a rename, a link never replaces what is there.

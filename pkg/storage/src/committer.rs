@@ -42,6 +42,10 @@ pub(crate) struct Committer {
     pub(crate) mark: Option<Mark>,
     /// Room that must stay free for puts to be accepted.
     pub(crate) reserve: u64,
+    /// What is being committed: not on the stack, so that it can be answered even after a panic.
+    pub(crate) waiting: Vec<Request>,
+    /// Whether the disk was nearly full when it was last looked at.
+    pub(crate) short: bool,
     /// The commits that each row of the log holds, oldest first.
     pub(crate) log_rows: VecDeque<(Revision, Revision)>,
 }
@@ -63,7 +67,7 @@ impl Committer {
         };
         if let Some(error) = error {
             shared.fail(&error);
-            for request in shared.queue.abort() {
+            for request in self.waiting.drain(..).chain(shared.queue.abort()) {
                 let _gone = request.reply.send(Err(CommitError::Engine(Arc::clone(&error))));
             }
         }
@@ -74,28 +78,30 @@ impl Committer {
         let mut wake_at = self.shared.state.write().history.tick(Instant::now(), self.shared.hub.published());
         while let Some(requests) = self.shared.queue.take(GROUP_BATCHES, Queue::cost(GROUP_BYTES), wake_at) {
             let cost: usize = requests.iter().map(|request| request.cost as usize).sum();
-            let committed = self.commit(requests)?;
+            self.waiting = requests;
+            let committed = self.commit()?;
             self.shared.queue.release(cost);
             wake_at = self.compact(committed)?;
         }
         Ok(())
     }
 
-    /// Commits what can be committed and answers everyone. Returns how many events there were.
-    fn commit(&mut self, requests: Vec<Request>) -> Result<usize, Arc<EngineError>> {
-        if requests.is_empty() {
+    /// Commits what can be committed and answers everyone. Returns how many events there were. When it fails, nobody
+    /// has been answered.
+    fn commit(&mut self) -> Result<usize, Arc<EngineError>> {
+        if self.waiting.is_empty() {
             return Ok(0);
         }
         let shared = Arc::clone(&self.shared);
         let room = self.room();
-        let mut waiting = Vec::with_capacity(requests.len());
+        self.note_room(room);
+        let mut outcomes = Vec::with_capacity(self.waiting.len());
         let mut rows = Vec::new();
         let (commits, revision) = {
             let state = shared.state.read();
             let mut group = Group::new(&state);
-            for Request { batch, reply, .. } in requests {
-                let admitted = room.check(&batch).and_then(|()| group.admit(&batch));
-                waiting.push((reply, admitted));
+            for Request { batch, .. } in &self.waiting {
+                outcomes.push(room.check(batch).and_then(|()| group.admit(batch)));
             }
             if self.engine.keeps_rows() {
                 // Deleting must not need the room that it is to make: restarts will then not remember what was there.
@@ -106,25 +112,19 @@ impl Committer {
         let mut events = 0;
         let mut touched = None;
         if let (Some(first), Some(last)) = (commits.first(), commits.last()) {
-            let span = (first.0, last.0);
-            let floor = if room.is_short() { span.1 } else { shared.state.read().history.floor() };
-            self.log_rows.push_back(span);
-            if let Err(error) = self.write(rows, floor) {
-                for (reply, _) in waiting {
-                    let _gone = reply.send(Err(CommitError::Engine(Arc::clone(&error))));
-                }
-                return Err(error);
-            }
+            let floor = if room.is_short() { last.0 } else { shared.state.read().history.floor() };
+            self.log_rows.push_back((first.0, last.0));
+            self.write(rows, floor)?;
             if let Some(mark) = &self.mark {
                 mark.note(revision);
             }
             shared.counters.groups.fetch_add(1, Ordering::Relaxed);
             shared.counters.commits.fetch_add(commits.len() as u64, Ordering::Relaxed);
             events = commits.iter().map(|(_, events)| events.len()).sum();
-            touched = Some(self.publish(commits, revision));
+            touched = Some(self.publish(&commits, revision));
         }
-        for (reply, admitted) in waiting {
-            let _gone = reply.send(admitted.map(|revision| Committed { revision }));
+        for (request, outcome) in self.waiting.drain(..).zip(outcomes) {
+            let _gone = request.reply.send(outcome.map(|revision| Committed { revision }));
         }
         if let Some(touched) = touched {
             touched.wake();
@@ -132,9 +132,22 @@ impl Committer {
         Ok(events)
     }
 
-    fn publish(&self, commits: Vec<(Revision, Vec<Arc<Event>>)>, revision: Revision) -> crate::watch::Touched {
+    /// Says when the disk becomes full, and when it no longer is.
+    fn note_room(&mut self, room: Room) {
+        let Room { available, reserve, .. } = room;
+        if room.is_short() == std::mem::replace(&mut self.short, room.is_short()) {
+            return;
+        }
+        if self.short {
+            tracing::warn!(available, reserve, "the disk is nearly full: new data is refused, deletions are not");
+        } else {
+            tracing::info!(available, "there is room on the disk again");
+        }
+    }
+
+    fn publish(&self, commits: &[(Revision, Vec<Arc<Event>>)], revision: Revision) -> crate::watch::Touched {
         let observers = self.shared.observers.read();
-        for (revision, events) in &commits {
+        for (revision, events) in commits {
             self.shared.state.write().apply(events, *revision);
         }
         if !observers.is_empty() {

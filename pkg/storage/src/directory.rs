@@ -10,7 +10,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _},
     path::{Path, PathBuf},
 };
 
@@ -75,6 +75,11 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
     |source| DirectoryError::Io { path, source }
 }
 
+/// Makes a directory that only its owner can enter: secrets lie in it.
+fn create(path: &Path) -> Result<(), DirectoryError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
+}
+
 /// The directory in which `path` lies.
 pub(crate) fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
@@ -93,7 +98,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// Makes the directory if there is none, locks it, and checks its format.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
-        fs::create_dir_all(path).map_err(at(path))?;
+        create(path)?;
         let directory = Self::lock(path)?;
         directory.sync_parent()?;
         Ok(directory)
@@ -109,7 +114,7 @@ impl Directory {
 
     /// Makes a directory that does not exist or is empty, and locks it.
     pub(crate) fn create(path: &Path) -> Result<Self, DirectoryError> {
-        fs::create_dir_all(path).map_err(at(path))?;
+        create(path)?;
         for entry in fs::read_dir(path).map_err(at(path))? {
             if entry.map_err(at(path))?.file_name() != "LOCK" {
                 return Err(DirectoryError::NotEmpty(path.to_owned()));

@@ -217,3 +217,80 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Stamped;
+
+    fn key() -> Key {
+        Key::from_text("a.\0b\0\0c\0").unwrap()
+    }
+
+    fn events() -> Vec<Arc<Event>> {
+        let one = Entry::new(&Stamped::new("x", 1), 0x0102);
+        let two = Entry::new(&Stamped::plain("yz"), 0x0103);
+        let create = Event::between(0x0102, key(), None, Some(&one));
+        let update = Event::between(0x0103, key(), Some(&one), Some(&two));
+        [create, update].into_iter().flatten().map(Arc::new).collect()
+    }
+
+    const TOTALS: Totals = Totals { objects: 5, digest: 6 };
+
+    /// Byte for byte what the documentation of the crate says: data on people's disks has this form.
+    #[test]
+    fn rows_have_their_documented_form() {
+        let row = object(&key(), Some(&Entry::new(&Stamped::new("x", 1), 0x0102)));
+        assert_eq!(row.key, b"o/a.\0b\0\0c\0");
+        assert_eq!(row.value.unwrap(), b"\x02\x01\0\0\0\0\0\0\x01\0\0\0x258");
+        assert_eq!(object(&key(), None).value, None);
+        let row = log(0x0102, 0x0103, TOTALS, Some(events().iter()));
+        assert_eq!(row.key, b"l/\0\0\0\0\0\0\x01\x02");
+        let mut wanted = b"\x03\x01\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x01".to_vec();
+        wanted.extend_from_slice(b"\x02\x01\0\0\0\0\0\0\0\x08\0\0\0a.\0b\0\0c\0");
+        wanted.extend_from_slice(b"\x03\x01\0\0\0\0\0\0\x01\x08\0\0\0a.\0b\0\0c\0");
+        wanted.extend_from_slice(b"\x02\x01\0\0\0\0\0\0\x01\0\0\0\x04\0\0\0x258");
+        assert_eq!(row.value.unwrap(), wanted);
+        let row = meta(7, TOTALS);
+        assert_eq!((row.key, row.value.unwrap()), (b"m/format".to_vec(), b"1 7 5 6".to_vec()));
+    }
+
+    #[test]
+    fn rows_are_read_back() {
+        let entry = Entry::new(&Stamped::new("x", 1), 258);
+        let row = object(&key(), Some(&entry));
+        assert_eq!(read_object(&row.key, row.value.unwrap()).unwrap(), (key(), entry.clone()));
+        let row = log(258, 259, TOTALS, Some(events().iter()));
+        let read = read_log(&row.key, row.value.unwrap()).unwrap();
+        assert_eq!((read.first, read.last, read.totals, read.cut), (258, 259, TOTALS, false));
+        let prevs: Vec<_> = read.changes.into_iter().map(|change| (change.revision, change.prev)).collect();
+        assert_eq!(prevs, [(258, None), (259, Some(entry))]);
+        let row = log(258, 259, TOTALS, None::<std::slice::Iter<'_, Arc<Event>>>);
+        assert!(read_log(&row.key, row.value.unwrap()).is_ok_and(|read| read.cut && read.changes.is_empty()));
+        let wanted = Meta { format: 1, base: 7, totals: TOTALS };
+        assert_eq!(read_meta(&meta(7, TOTALS).value.unwrap()).unwrap(), wanted);
+        assert_eq!(read_meta(b"2 whatever comes then").unwrap().format, 2);
+    }
+
+    /// A good checksum does not make a row that was written by a fault a good one.
+    #[test]
+    fn rows_that_make_no_sense_are_refused() {
+        for value in [&b""[..], b"1", b"1 2 3", b"1 2 3 4 5", b"x 2 3 4", b"\xff"] {
+            assert!(read_meta(value).is_err(), "{value:?}");
+        }
+        let good = object(&key(), Some(&Entry::new(&Stamped::new("x", 1), 258)));
+        assert!(read_object(b"o/a", good.value.clone().unwrap()).is_err(), "no key");
+        assert!(read_object(b"o/\xff", good.value.clone().unwrap()).is_err(), "no text");
+        assert!(read_object(&good.key, b"short".to_vec()).is_err());
+        let mut other = good.value.unwrap();
+        other[0] = 3;
+        assert!(read_object(&good.key, other).is_err(), "the value carries another revision");
+        let good = log(258, 259, TOTALS, Some(events().iter()));
+        let value = good.value.unwrap();
+        for len in (0..value.len()).filter(|len| ![25, 46].contains(len)) {
+            assert!(read_log(&good.key, value[..len].to_vec()).is_err(), "{len} bytes");
+        }
+        assert!(read_log(&log_key(259), value.clone()).is_err(), "a change from before the first commit");
+        assert!(read_log(b"l/1", value).is_err());
+    }
+}

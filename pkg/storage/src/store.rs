@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
+    time::Instant,
 };
 
 use kcp_apimachinery::GroupResource;
@@ -180,6 +181,7 @@ impl Store {
     /// # Errors
     /// When the directory is in use or not a store's, the format is unknown, or anything is damaged.
     pub fn open(options: Options) -> Result<Self, OpenError> {
+        let started = Instant::now();
         let Options { engine, window, reserve_bytes, max_batch_bytes, cache_bytes, on_failure } = options;
         let (mut engine, directory): (Box<dyn Engine>, _) = match engine {
             EngineKind::Memory => (Box::new(Discard), None),
@@ -211,6 +213,13 @@ impl Store {
             directory.complete()?;
             mark = Some(directory.mark()?);
         }
+        tracing::info!(
+            revision = state.revision,
+            oldest = state.history.floor(),
+            objects = state.total.objects,
+            elapsed = ?started.elapsed(),
+            "opened the store"
+        );
         let shared = Arc::new(Shared {
             hub: Arc::new(Hub::new(state.revision, state.history.floor())),
             state: RwLock::new(state),
@@ -224,7 +233,15 @@ impl Store {
         shared.counters.disk_bytes.store(engine.disk_bytes(), Ordering::Relaxed);
         let available = engine.available().map_err(OpenError::from_engine)?.unwrap_or(u64::MAX);
         shared.counters.available_bytes.store(available, Ordering::Relaxed);
-        let committer = Committer { shared: Arc::clone(&shared), engine, mark, reserve: reserve_bytes, log_rows };
+        let committer = Committer {
+            shared: Arc::clone(&shared),
+            engine,
+            mark,
+            reserve: reserve_bytes,
+            waiting: Vec::new(),
+            short: false,
+            log_rows,
+        };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || {

@@ -9,6 +9,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -45,7 +46,7 @@ impl SledEngine {
             .segment_size(SEGMENT)
             .cache_capacity(options.cache_bytes.max(1 << 20))
             .flush_every_ms(Some(CLEAN_EVERY_MS));
-        let db = guarded(path, || config.open().map_err(|error| failure(path, error)))?;
+        let db = guarded(path, || open_patiently(&config).map_err(|error| failure(path, error)))?;
         let file_path = path.join("db");
         let file = OpenOptions::new().read(true).write(true).open(&file_path);
         let file = file.map_err(|error| EngineError::io(file_path.display().to_string(), error))?;
@@ -134,6 +135,22 @@ pub(crate) fn stray_files(path: &Path) -> io::Result<Vec<PathBuf>> {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
+    }
+}
+
+/// `sled` gives its lock back only when the last of its threads is done with the file, some time after a store was
+/// closed. Other processes are kept out by a lock of our own, so this one is only ever waited for.
+fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock") && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            outcome => return outcome,
+        }
     }
 }
 
