@@ -102,7 +102,7 @@ impl Renderer {
     fn convert(&self, object: &mut Value, revision: Revision, bytes: &[u8]) {
         let foreign = !bytes.starts_with(&self.head);
         if self.info.strategy.converts() {
-            self.info.strategy.from_storage(object);
+            self.info.strategy.serve_form(object);
         }
         if foreign && let Some(map) = object.as_object_mut() {
             map.insert("apiVersion".into(), self.info.gvk.api_version().into());

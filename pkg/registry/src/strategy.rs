@@ -83,12 +83,12 @@ pub trait Strategy: Send + Sync {
     }
 
     /// Brings an object of this version into its stored form; `apiVersion` and `kind` are left to the caller.
-    fn to_storage(&self, object: &mut Value) {
+    fn store_form(&self, object: &mut Value) {
         let _ = object;
     }
 
     /// Brings a stored object into the form of this version; `apiVersion` and `kind` are left to the caller.
-    fn from_storage(&self, object: &mut Value) {
+    fn serve_form(&self, object: &mut Value) {
         let _ = object;
     }
 

@@ -162,6 +162,7 @@ mod tests {
             [
                 "csidrivers.storage.k8s.io",
                 "csinodes.storage.k8s.io",
+                "customresourcedefinitions.apiextensions.k8s.io",
                 "leases.coordination.k8s.io",
                 "poddisruptionbudgets.policy",
                 "runtimeclasses.node.k8s.io",

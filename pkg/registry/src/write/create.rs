@@ -123,7 +123,7 @@ impl Call<'_> {
     /// Back from the stored form, for another attempt.
     fn unstored(&self, mut value: Value) -> Value {
         if self.info.strategy.converts() {
-            self.info.strategy.from_storage(&mut value);
+            self.info.strategy.serve_form(&mut value);
         }
         if let Some(map) = value.as_object_mut() {
             map.insert("apiVersion".into(), self.api_version.as_str().into());

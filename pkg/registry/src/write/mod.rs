@@ -257,7 +257,7 @@ impl<'a> Call<'a> {
     /// The object in the form in which it is stored. `None`: it is too large.
     fn stored_form(&self, value: &mut Value) -> Result<Stamped, Status> {
         if self.info.strategy.converts() {
-            self.info.strategy.to_storage(value);
+            self.info.strategy.store_form(value);
         }
         if let Some(map) = value.as_object_mut() {
             map.insert("apiVersion".into(), self.info.storage.api_version.as_str().into());
