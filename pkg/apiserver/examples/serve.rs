@@ -78,9 +78,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = listener.address();
     let registry = Registry::new(Config {
         store: Store::open(kcp_storage::Options::memory())?,
-        base: builtin::base_table(profile, &builtin::Strategies::new()),
+        base: builtin::base_table(profile, &kcp_registry::strategies()),
         external_url: format!("https://{address}"),
         ca_pem: authority.certificate_pem(),
+        admission: kcp_admission::Chain::default(),
     });
     let wiring = Arc::new(Simple { token });
     let api = ApiServer::new(Parts {

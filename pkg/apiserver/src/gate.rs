@@ -15,8 +15,13 @@ use std::{
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, header, request::Parts};
-use kcp_apimachinery::{Status, UserInfo, selectors::LabelSelector, status::reason, user};
-use kcp_authorization::{Attributes, Within};
+use kcp_apimachinery::{
+    Status, UserInfo,
+    selectors::{FieldSelector, LabelSelector},
+    status::reason,
+    user,
+};
+use kcp_authorization::{Attributes, Scope};
 use kcp_logicalcluster::ClusterRef;
 use kcp_registry::Warnings;
 
@@ -50,9 +55,9 @@ pub(crate) enum Caller<'a> {
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) query: Query<'a>,
+    pub(crate) query: &'a Query<'a>,
     pub(crate) user: Arc<UserInfo>,
-    pub(crate) cluster: Cluster,
+    pub(crate) cluster: &'a Cluster,
     pub(crate) warnings: Warnings,
 }
 
@@ -180,19 +185,26 @@ impl ApiServer {
         }
         let verb = request_verb(method, &query, &parsed.target);
         let name = authorized_name(&query, &parsed.target, verb);
+        let selector = label_selector(&query, verb);
+        let labels = || self.labels(&cluster, &parsed.target);
+        let scope = match (&selector, verb) {
+            (Some(selector), _) => Scope::Selected(selector),
+            (None, "get" | "update" | "patch" | "delete") => Scope::Object(&labels),
+            _ => Scope::Unknown,
+        };
         let user = match impersonated {
             None => user,
             Some(wanted) => {
-                let attributes = attributes(&user, verb, &name, &parsed.target);
+                let attributes = Attributes { scope, ..attributes(&user, verb, &name, &parsed.target) };
                 impersonate::check(&wanted, &user, &attributes, |q| self.authorizer.authorize(&cluster, q).allowed)?;
                 Arc::new(wanted.user)
             }
         };
-        let request = Request { method, headers, query, user, cluster, warnings: collected.clone() };
+        let request = Request { method, headers, query: &query, user, cluster: &cluster, warnings: collected.clone() };
         let outcome = match &parsed.target {
             Target::Path(path) => self.pass_path(&request, path, route).await,
             Target::Resource(resource) => {
-                let attributes = attributes(&request.user, verb, &name, &parsed.target);
+                let attributes = Attributes { scope, ..attributes(&request.user, verb, &name, &parsed.target) };
                 self.pass_resource(&request, resource, &attributes, verb, body, trace).await
             }
         };
@@ -213,7 +225,7 @@ impl ApiServer {
         if access != routes::Access::Public {
             let cluster = match access {
                 routes::Access::Server => &Cluster::One(self.resolver.server_cluster()),
-                _ => &request.cluster,
+                _ => request.cluster,
             };
             let verb = path_verb(request.method);
             self.authorize(cluster, &Attributes::path(&request.user, verb, path))?;
@@ -244,7 +256,7 @@ impl ApiServer {
         } else {
             Some(self.limits.enter(if mutating { Class::Mutating } else { Class::ReadOnly })?)
         };
-        self.authorize(&request.cluster, attributes)?;
+        self.authorize(request.cluster, attributes)?;
         // Only now is said whether such a type exists, and in which scope (CVE-2019-11247, AZ-09).
         let served = self.find_type(request, resource, verb)?;
         let Some(served) = served else { return Ok(respond::page_not_found()) };
@@ -255,25 +267,6 @@ impl ApiServer {
         let limit =
             self.time_limit(request, if mutating { self.options.write_timeout } else { self.options.request_timeout })?;
         timed(limit, self.resource(request, resource, verb, served, body)).await
-    }
-
-    /// Whether everything that a request touches matches `selector`: a collection must be asked for with it, a single
-    /// object must carry the labels now. To read an object that is not there is within anything; to make one never is.
-    fn is_within(&self, request: &Request<'_>, resource: &ResourcePath<'_>, verb: &str, selector: &str) -> bool {
-        let (Ok(required), Cluster::One(cluster)) = (LabelSelector::parse(selector), &request.cluster) else { return false };
-        if matches!(verb, "list" | "watch" | "deletecollection") {
-            let asked = request.query.get("labelSelector").and_then(|s| LabelSelector::parse(&s).ok()).unwrap_or_default();
-            return required.requirements().iter().all(|r| asked.requirements().contains(r));
-        }
-        if resource.name.is_empty() {
-            return false;
-        }
-        let snapshot = self.registry.store().snapshot();
-        let (group, plural) = (&resource.group, &resource.resource);
-        match self.registry.read_value(&snapshot, &cluster.name, group, plural, &resource.namespace, &resource.name) {
-            Some(object) => required.matches(object.pointer("/metadata/labels").unwrap_or(&serde_json::Value::Null)),
-            None => verb == "get",
-        }
     }
 
     fn time_limit(&self, request: &Request<'_>, most: Duration) -> Result<Duration, Status> {
@@ -363,6 +356,15 @@ impl ApiServer {
         Err(kcp_authorization::forbidden(&attributes(user, verb, "", target), why))
     }
 
+    /// The labels of the stored object that a request names, for roles that are limited to objects with certain labels.
+    fn labels(&self, cluster: &Cluster, target: &Target<'_>) -> Option<serde_json::Value> {
+        let (Cluster::One(cluster), Target::Resource(r)) = (cluster, target) else { return None };
+        let namespace = if r.through_namespace { r.namespace.as_ref() } else { "" };
+        let snapshot = self.registry.store().snapshot();
+        let object = self.registry.read_value(&snapshot, &cluster.name, &r.group, &r.resource, namespace, &r.name)?;
+        Some(object.pointer("/metadata/labels").cloned().unwrap_or_default())
+    }
+
     fn authorize(&self, cluster: &Cluster, attributes: &Attributes<'_>) -> Result<(), Status> {
         let verdict = self.authorizer.authorize(cluster, attributes);
         if verdict.allowed { Ok(()) } else { Err(kcp_authorization::forbidden(attributes, verdict.reason)) }
@@ -433,6 +435,15 @@ fn attributes<'a>(user: &'a UserInfo, verb: &'a str, name: &'a str, target: &'a 
     }
 }
 
+/// The label selector that a collection is asked for with; `None` when there is none or it is malformed, which the verb
+/// refuses later.
+fn label_selector(query: &Query<'_>, verb: &str) -> Option<LabelSelector> {
+    let text = query
+        .get("labelSelector")
+        .filter(|s| !s.is_empty() && matches!(verb, "list" | "watch" | "deletecollection"))?;
+    LabelSelector::parse(text).ok()
+}
+
 /// The name that the field selector of a list or watch fixes (T-05), empty when there is none.
 fn authorized_name(query: &Query<'_>, target: &Target<'_>, verb: &str) -> String {
     if !matches!(verb, "list" | "watch") || matches!(target, Target::Resource(r) if !r.name.is_empty()) {
@@ -441,7 +452,7 @@ fn authorized_name(query: &Query<'_>, target: &Target<'_>, verb: &str) -> String
     query
         .get("fieldSelector")
         .filter(|s| !s.is_empty())
-        .and_then(|s| kcp_apimachinery::selectors::FieldSelector::parse(s).ok())
+        .and_then(|s| FieldSelector::parse(s).ok())
         .and_then(|s| s.exact("metadata.name").map(str::to_owned))
         .filter(|n| !n.contains(['/', '%']) && n != "." && n != "..")
         .unwrap_or_default()

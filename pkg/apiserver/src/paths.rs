@@ -32,7 +32,7 @@ impl ApiServer {
             Handler::CoreVersion => self.discovery(Ask::Version("", segment(path, 2)), request),
             Handler::Group => self.discovery(Ask::Group(segment(path, 2)), request),
             Handler::GroupVersion => self.discovery(Ask::Version(segment(path, 2), segment(path, 3)), request),
-            Handler::OpenApiV2 | Handler::OpenApiIndex | Handler::OpenApiV3 => match &request.cluster {
+            Handler::OpenApiV2 | Handler::OpenApiIndex | Handler::OpenApiV3 => match request.cluster {
                 Cluster::All => Ok(respond::page_not_found()),
                 Cluster::One(cluster) => self.openapi(handler, path, request, &self.registry.types(&cluster.name)),
             },
@@ -57,7 +57,7 @@ impl ApiServer {
         paths.extend(
             ROUTES.iter().filter(|r| r.pattern != "/" && !r.pattern.contains(['{', '*'])).map(|r| r.pattern.to_owned()),
         );
-        if let Cluster::One(cluster) = &request.cluster {
+        if let Cluster::One(cluster) = request.cluster {
             for group in self.registry.types(&cluster.name).groups() {
                 let stem = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
                 paths.extend(group.versions.iter().map(|v| format!("{stem}/{}", v.version)));
@@ -89,7 +89,7 @@ impl ApiServer {
 
     fn discovery(&self, ask: Ask<'_>, request: &Request<'_>) -> Result<Reply, Status> {
         // Nothing can be discovered about all logical clusters at once: their types differ.
-        let Cluster::One(cluster) = &request.cluster else { return Ok(respond::page_not_found()) };
+        let Cluster::One(cluster) = request.cluster else { return Ok(respond::page_not_found()) };
         let table = self.registry.types(&cluster.name);
         let asked = Asked {
             headers: request.headers,

@@ -40,7 +40,7 @@ impl ApiServer {
         path: &ResourcePath<'_>,
         verb: &str,
     ) -> Result<Option<Served>, Status> {
-        let info = match &request.cluster {
+        let info = match request.cluster {
             Cluster::One(cluster) => {
                 let table = self.registry.types(&cluster.name);
                 match table.lookup(&path.group, &path.version, &path.resource) {
@@ -217,7 +217,7 @@ impl ApiServer {
     /// The registry's view of a request.
     fn ask(&self, request: &Request<'_>, path: &ResourcePath<'_>, info: &Arc<ResourceInfo>) -> kcp_registry::Request {
         kcp_registry::Request {
-            scope: match &request.cluster {
+            scope: match request.cluster {
                 Cluster::One(cluster) => Scope::Cluster(cluster.name.clone()),
                 Cluster::All => Scope::Wildcard,
             },

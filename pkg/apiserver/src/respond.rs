@@ -84,7 +84,9 @@ pub(crate) fn document(code: StatusCode, document: &impl Serialize, style: Style
 
 /// A Status as an answer. Never fails: what cannot be written as YAML is written as JSON.
 pub(crate) fn status(status: &Status, style: Style) -> Reply {
-    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // A success says no code in its body.
+    let number = if status.code == 0 && status.status == "Success" { 200 } else { status.code };
+    let code = StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut bytes = serde_json::to_vec(&status.to_value()).unwrap_or_default();
     bytes.push(b'\n');
     let bytes = Bytes::from(bytes);

@@ -3,24 +3,24 @@
 //! What comes in is bounded before it is believed: nesting, aliases and their expansion, nodes (CVE-2019-11253).
 //! What goes out has sorted keys, as Kubernetes writes it.
 
+use std::{cell::RefCell, fmt};
+
 use kcp_apimachinery::Status;
 use kcp_registry::Body;
-use serde_json::Value;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 /// The deepest nesting that is read.
 const MAX_DEPTH: usize = 100;
 /// How many events aliases may expand to.
 const MAX_ALIAS_EVENTS: usize = 100_000;
 
-/// Reads one YAML document (or JSON, which is YAML). A key that occurs twice is an error.
+/// Reads one YAML document (or JSON, which is YAML). Of equal keys the last counts; the paths of the others are put
+/// into `duplicates`.
 ///
 /// # Errors
 /// A text for people: not YAML, too deep, or too many aliases.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, String> {
-    read(bytes, serde_saphyr::DuplicateKeyPolicy::Error)
-}
-
-fn read(bytes: &[u8], duplicates: serde_saphyr::DuplicateKeyPolicy) -> Result<Value, String> {
+pub(crate) fn parse(bytes: &[u8], duplicates: &mut Vec<String>) -> Result<Value, String> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -33,10 +33,15 @@ fn read(bytes: &[u8], duplicates: serde_saphyr::DuplicateKeyPolicy) -> Result<Va
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: MAX_ALIAS_EVENTS,
         },
-        duplicate_keys: duplicates,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
         with_snippet: false,
     };
-    serde_saphyr::from_slice_with_options(bytes, options).map_err(|e| {
+    let found = RefCell::new(Vec::new());
+    let read = serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |d| {
+        Tree { path: "", duplicates: &found }.deserialize(d)
+    });
+    duplicates.append(&mut found.into_inner());
+    read.map_err(|e| {
         let text = e.to_string();
         let lower = text.to_lowercase();
         if lower.contains("alias") {
@@ -49,20 +54,81 @@ fn read(bytes: &[u8], duplicates: serde_saphyr::DuplicateKeyPolicy) -> Result<Va
     })
 }
 
-/// Reads a YAML body as the JSON that it means. The last of equal keys counts; that there were some is noted, for
-/// whoever validates strictly (C-12).
+/// Reads a tree and notes the keys that occur twice.
+#[derive(Clone, Copy)]
+struct Tree<'a> {
+    path: &'a str,
+    duplicates: &'a RefCell<Vec<String>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
+    type Value = Value;
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_some<D: serde::Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
+        self.deserialize(d)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        loop {
+            let path = format!("{}[{}]", self.path, items.len());
+            match seq.next_element_seed(Tree { path: &path, ..self })? {
+                Some(item) => items.push(item),
+                None => return Ok(items.into()),
+            }
+        }
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut all = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            let value = map.next_value_seed(Tree { path: &path, ..self })?;
+            if all.insert(key, value).is_some() {
+                self.duplicates.borrow_mut().push(path);
+            }
+        }
+        Ok(all.into())
+    }
+}
+
+/// Reads a YAML body as the JSON that it means. That keys occurred twice is noted, for whoever validates strictly (C-12).
 ///
 /// # Errors
 /// 400 with the reason.
 pub(crate) fn to_body(bytes: &[u8]) -> Result<Body, Status> {
     let mut duplicates = Vec::new();
-    let value = parse(bytes)
-        .or_else(|first| {
-            let value = read(bytes, serde_saphyr::DuplicateKeyPolicy::LastWins).map_err(|_| first.clone())?;
-            duplicates.push(first);
-            Ok(value)
-        })
-        .map_err(|e: String| Status::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
+    let value = parse(bytes, &mut duplicates)
+        .map_err(|e| Status::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
     let json = serde_json::to_vec(&value).map_err(Status::internal)?;
     Ok(Body { json: json.into(), duplicates })
 }
@@ -82,6 +148,10 @@ mod tests {
 
     use super::*;
 
+    fn parse(bytes: &[u8]) -> Result<Value, String> {
+        super::parse(bytes, &mut Vec::new())
+    }
+
     #[test]
     fn yaml_is_read_as_kubernetes_reads_it() {
         // N-03, N-04
@@ -98,6 +168,14 @@ mod tests {
         ] {
             assert_eq!(parse(yaml.as_bytes()), Ok(want), "{yaml}");
         }
+    }
+
+    #[test]
+    fn equal_keys_are_noted() {
+        // C-12, N-04
+        let body = to_body(b"a: 1\nm: {x: 1, x: 2}\nl: [{y: 1, y: 3}]\na: 2\n").unwrap();
+        assert_eq!(&*body.json, br#"{"a":2,"l":[{"y":3}],"m":{"x":2}}"#);
+        assert_eq!(body.duplicates, ["m.x", "l[0].y", "a"]);
     }
 
     #[test]

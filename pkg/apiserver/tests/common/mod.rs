@@ -139,33 +139,14 @@ pub async fn body_json(reply: Reply) -> Value {
     let text = body_text(reply).await;
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
-/// A registry over an empty store that knows a few kinds.
+/// A registry over an empty store with the types of a workspace.
 pub fn registry() -> Arc<Registry> {
-    use kcp_apimachinery::GroupVersionKind;
-    use kcp_registry::{Config, LazySchema, Plain, ResourceInfo, SubresourceInfo, TypeTableBuilder};
-    let mut table = TypeTableBuilder::new([String::new(), "rbac.authorization.k8s.io".to_owned()]);
-    for (group, kind, plural, namespaced) in [
-        ("", "Namespace", "namespaces", false),
-        ("", "ConfigMap", "configmaps", true),
-        ("", "Secret", "secrets", true),
-        ("rbac.authorization.k8s.io", "ClusterRole", "clusterroles", false),
-    ] {
-        let gvk = GroupVersionKind::new(group, "v1", kind);
-        let schema = LazySchema::ready(kcp_schema::Schema::untyped());
-        let mut info = ResourceInfo::new(gvk.clone(), plural, namespaced, schema, Arc::new(Plain));
-        if kind == "Namespace" {
-            info.subresources.push(SubresourceInfo {
-                name: "status".into(),
-                kind: gvk,
-                verbs: vec!["get".into(), "update".into()],
-            });
-        }
-        table.add(Arc::new(info));
-    }
-    Registry::new(Config {
+    use kcp_registry::builtin::{Profile, base_table};
+    Registry::new(kcp_registry::Config {
         store: kcp_storage::Store::open(kcp_storage::Options::memory()).unwrap(),
-        base: Arc::new(table.build()),
+        base: base_table(Profile::Workspace, &kcp_registry::strategies()),
         external_url: "https://localhost:6443".into(),
         ca_pem: String::new(),
+        admission: kcp_admission::Chain::default(),
     })
 }
