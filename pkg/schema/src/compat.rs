@@ -13,7 +13,7 @@ pub use import::{ImportError, import};
 
 use std::collections::BTreeSet;
 
-use kcp_apimachinery::{FieldError, FieldPath, field::FieldErrors};
+use kcp_apimachinery::{FieldError, FieldPath, field::FieldErrors, validation};
 use serde_json::{Map, Value};
 
 /// Constraints that are compared as a whole.
@@ -53,6 +53,23 @@ pub fn lcd(existing: &Value, new: &Value, narrow: bool) -> Result<Value, FieldEr
     let mut compare = Compare { narrow, errors: Vec::new() };
     let out = compare.schema(&FieldPath::root(), existing, new, true);
     if compare.errors.is_empty() { Ok(out) } else { Err(compare.errors) }
+}
+
+/// Removes from the findings about a CustomResourceDefinition those that a type learned from another cluster may have:
+/// a group without a dot, or none, in which case its name ends in `core`. Only whoever publishes learned types may
+/// create such a definition; once it is there, anybody who may change it can.
+pub fn tolerate_learned(crd: &Value, errors: &mut FieldErrors) {
+    let text = |pointer: &str| crd.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (name, group, plural) = (text("/metadata/name"), text("/spec/group"), text("/spec/names/plural"));
+    let expected = format!("{plural}.{}", if group.is_empty() { "core" } else { group });
+    if name != expected || !group.is_empty() && !validation::is_dns1123_label(group) {
+        return;
+    }
+    errors.retain(|error| match error.path.as_str() {
+        "spec.group" => group.contains('.'),
+        "metadata.name" => !group.is_empty(),
+        _ => true,
+    });
 }
 
 struct Compare {

@@ -252,3 +252,77 @@ fn what_cannot_be_imported_is_refused() {
     assert_eq!(import(&doc, &gvk("None")), Err(ImportError::NotFound(gvk("None"))));
     assert!(import(&json!([]), &gvk("None")).is_err());
 }
+
+/// What is imported from a real cluster makes a definition that the server takes, and can be patched strategically.
+#[test]
+fn recorded_types_become_definitions() {
+    let mut schemas = serde_json::Map::new();
+    for entry in std::fs::read_dir(format!("{}/../registry/data/schemas", env!("CARGO_MANIFEST_DIR"))).unwrap() {
+        let file: Value = serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        schemas.extend(file.as_object().unwrap().clone());
+    }
+    let document = json!({"components": {"schemas": schemas}});
+    for (gvk, plural) in [
+        (GroupVersionKind::new("apps", "v1", "Deployment"), "deployments"),
+        (GroupVersionKind::new("", "v1", "Pod"), "pods"),
+        (GroupVersionKind::new("", "v1", "Service"), "services"),
+        (GroupVersionKind::new("batch", "v1", "CronJob"), "cronjobs"),
+        (GroupVersionKind::new("networking.k8s.io", "v1", "Ingress"), "ingresses"),
+        (GroupVersionKind::new("autoscaling", "v2", "HorizontalPodAutoscaler"), "horizontalpodautoscalers"),
+    ] {
+        let schema = import(&document, &gvk).unwrap();
+        assert_eq!(lcd(&schema, &schema, false).as_ref(), Ok(&schema), "{gvk}");
+        let group = if gvk.group.is_empty() { "core" } else { &gvk.group };
+        let mut crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {
+                "name": format!("{plural}.{group}"),
+                "annotations": {"api-approved.kubernetes.io": "https://github.com/kcp-dev/kubernetes/pull/4"},
+            },
+            "spec": {
+                "group": gvk.group, "scope": "Namespaced",
+                "names": {"plural": plural, "kind": gvk.kind, "listKind": format!("{}List", gvk.kind)},
+                "versions": [{"name": gvk.version, "served": true, "storage": true, "subresources": {"status": {}},
+                              "schema": {"openAPIV3Schema": schema}}],
+            },
+        });
+        crate::crd::default_crd(&mut crd);
+        crate::crd::prepare_create(&mut crd);
+        let mut errors = crate::crd::validate_create(&crd);
+        tolerate_learned(&crd, &mut errors);
+        assert_eq!(errors, [], "{gvk}");
+    }
+}
+
+#[test]
+fn imported_lists_are_merged_by_their_key() {
+    let schema = import(&document(true), &GroupVersionKind::new("apps", "v1", "Deployment")).unwrap();
+    let compiled = crate::Schema::compile(&schema).unwrap();
+    let containers = compiled.root().field("spec").and_then(|n| n.field("containers")).unwrap();
+    assert_eq!(containers.merge_key(), Some("name"));
+    assert!(containers.patch_strategy().merge);
+}
+
+/// Only the group of a learned type is forgiven, nothing else.
+#[test]
+fn what_is_tolerated() {
+    for (name, group, left) in [
+        ("deployments.apps", "apps", None),
+        ("pods.core", "", None),
+        ("pods.core", "apps", Some("metadata.name, spec.group")),
+        ("other.apps", "apps", Some("metadata.name, spec.group")),
+        ("pods.Apps", "Apps", Some("metadata.name, spec.group")),
+    ] {
+        let plural = if name.starts_with("pods") { "pods" } else { "deployments" };
+        let mut crd = json!({
+            "metadata": {"name": name},
+            "spec": {"group": group, "scope": "Namespaced", "names": {"plural": plural, "singular": "x", "kind": "K", "listKind": "KList"},
+                     "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]},
+        });
+        crate::crd::prepare_create(&mut crd);
+        let mut errors = crate::crd::validate_create(&crd);
+        tolerate_learned(&crd, &mut errors);
+        let paths: Vec<&str> = errors.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!((!paths.is_empty()).then(|| paths.join(", ")).as_deref(), left, "{name}: {errors:?}");
+    }
+}

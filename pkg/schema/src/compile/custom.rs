@@ -139,6 +139,8 @@ impl Compiler {
             flags.lists_below |= lists && id & crate::node::META_BIT == 0;
         }
         let format = text(schema, "format");
+        // Types that were imported from another cluster keep what strategic merge patch needs.
+        let merge_key = text(schema, "x-kubernetes-patch-merge-key");
         self.arena.push(Node {
             kind: ValueKind::from_name(text(schema, "type")),
             flags,
@@ -148,7 +150,7 @@ impl Compiler {
             items,
             properties: properties.into(),
             default: schema.get("default").filter(|_| place != Place::Junctor).map(|v| Box::new(v.clone())),
-            merge_key: None,
+            merge_key: (!merge_key.is_empty()).then(|| merge_key.into()),
             format: (!format.is_empty()).then(|| format.into()),
             rules,
             go_name: (place == Place::Metadata).then(|| "v1.ObjectMeta".into()),
