@@ -9,14 +9,19 @@ use crate::{data, playground, start};
 
 /// Many Kubernetes API servers in one process: hierarchical workspaces, each with its own CRDs, RBAC, namespaces and URL.
 #[derive(Debug, Parser)]
-#[command(name = "kcp", version, max_term_width = 110, after_help = "\
+#[command(
+    name = "kcp",
+    version,
+    max_term_width = 110,
+    after_help = "\
 Examples:
   kcp start                           Serve on port 6443, store everything in .kcp/
   export KUBECONFIG=.kcp/admin.kubeconfig
   kubectl ws create my-team           Make a workspace (the plug-ins kubectl-ws and kubectl-kcp must be on the PATH)
 
   kcp playground                      A server and two simulated physical clusters to play with
-  kcp playground --run-story          The same, and type a whole tour into it")]
+  kcp playground --run-story          The same, and type a whole tour into it"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

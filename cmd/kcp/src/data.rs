@@ -1,6 +1,10 @@
 //! `kcp snapshot` and `kcp doctor`.
 
-use std::{fs::File, io::Write as _, path::{Path, PathBuf}};
+use std::{
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
@@ -60,13 +64,21 @@ pub(crate) struct Doctor {
 pub(crate) fn snapshot(command: &Snapshot) -> anyhow::Result<()> {
     match command {
         Snapshot::Save { file, kubeconfig } => {
-            cli::runtime()?.block_on(save(file, kubeconfig)).with_context(|| format!("no snapshot was saved to {}", file.display()))?;
+            cli::runtime()?
+                .block_on(save(file, kubeconfig))
+                .with_context(|| format!("no snapshot was saved to {}", file.display()))?;
             verify(file)
         }
         Snapshot::Restore { file, root_directory } => {
             cli::make_dir(root_directory)?;
             let done = kcp_storage::restore_file(file, &kcp_server::data_directory(root_directory))?;
-            println!("restored {} objects ({} bytes) to {}; the next revision is {}", done.objects, done.bytes, root_directory.display(), done.revision + 1);
+            println!(
+                "restored {} objects ({} bytes) to {}; the next revision is {}",
+                done.objects,
+                done.bytes,
+                root_directory.display(),
+                done.revision + 1
+            );
             Ok(())
         }
         Snapshot::Verify { file } => verify(file),
@@ -95,13 +107,22 @@ async fn save(file: &Path, kubeconfig: &Path) -> anyhow::Result<()> {
 fn verify(file: &Path) -> anyhow::Result<()> {
     let input = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let found = kcp_storage::verify(input)?;
-    println!("{}: {} objects ({} bytes) at revision {}, all checksums are right", file.display(), found.objects, found.bytes, found.revision);
+    println!(
+        "{}: {} objects ({} bytes) at revision {}, all checksums are right",
+        file.display(),
+        found.objects,
+        found.bytes,
+        found.revision
+    );
     Ok(())
 }
 
 pub(crate) fn doctor(args: &Doctor) -> anyhow::Result<()> {
     let report = kcp_storage::doctor(&kcp_server::data_directory(&args.root_directory), args.scratch.as_deref())?;
-    println!("revision {} (watches can resume from {}), {} objects in {} logical clusters, {} events", report.revision, report.oldest, report.objects, report.clusters, report.events);
+    println!(
+        "revision {} (watches can resume from {}), {} objects in {} logical clusters, {} events",
+        report.revision, report.oldest, report.objects, report.clusters, report.events
+    );
     if report.is_healthy() {
         println!("healthy");
         return Ok(());
@@ -109,5 +130,8 @@ pub(crate) fn doctor(args: &Doctor) -> anyhow::Result<()> {
     for problem in &report.problems {
         println!("problem: {problem}");
     }
-    bail!("{} problems were found: restore a snapshot with `kcp snapshot restore`", report.problems.len() as u64 + report.more_problems)
+    bail!(
+        "{} problems were found: restore a snapshot with `kcp snapshot restore`",
+        report.problems.len() + report.more_problems
+    )
 }

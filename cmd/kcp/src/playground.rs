@@ -1,6 +1,12 @@
 //! `kcp playground`: a server and two simulated physical clusters.
 
-use std::{collections::BTreeMap, ffi::OsString, io::IsTerminal as _, path::{Path, PathBuf}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use kcp_server::{LogOptions, Running};
@@ -39,7 +45,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     kcp_server::init_logging(&args.log)?;
     let temporary = match &args.dir {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("kcp-playground-").tempdir().context("cannot make a temporary folder")?),
+        None => Some(
+            tempfile::Builder::new().prefix("kcp-playground-").tempdir().context("cannot make a temporary folder")?,
+        ),
     };
     let dir = args.dir.clone().or_else(|| temporary.as_ref().map(|t| t.path().to_owned())).context("no folder")?;
     cli::make_dir(&dir)?;
@@ -48,7 +56,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn play(args: &Args, dir: &Path) -> anyhow::Result<()> {
-    let server = kcp_server::start(kcp_server::Options::playground(dir.join("kcp"), args.secure_port, args.log.clone())).await.context("the server did not start")?;
+    let server =
+        kcp_server::start(kcp_server::Options::playground(dir.join("kcp"), args.secure_port, args.log.clone()))
+            .await
+            .context("the server did not start")?;
     let mut clusters = Vec::new();
     let mut env = BTreeMap::from([
         ("HOST".to_owned(), server.url().to_owned()),
@@ -58,7 +69,9 @@ async fn play(args: &Args, dir: &Path) -> anyhow::Result<()> {
         ("KUBECACHEDIR".to_owned(), dir.join("cache").display().to_string()),
     ]);
     for (name, variable) in CLUSTERS {
-        let cluster = kcp_server::simulated::start_in(name, dir.join(name), args.log.clone()).await.with_context(|| format!("the simulated cluster {name} did not start"))?;
+        let cluster = kcp_server::simulated::start_in(name, dir.join(name), args.log.clone())
+            .await
+            .with_context(|| format!("the simulated cluster {name} did not start"))?;
         env.insert(variable.to_owned(), cluster.kubeconfig_path().display().to_string());
         clusters.push(cluster);
     }

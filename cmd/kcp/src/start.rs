@@ -24,7 +24,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
 
 /// Waits for Ctrl-C or SIGTERM and gives its name.
 pub(crate) async fn shutdown_signal() -> anyhow::Result<&'static str> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("cannot listen for SIGTERM")?;
     tokio::select! {
         ctrl_c = tokio::signal::ctrl_c() => ctrl_c.context("cannot listen for Ctrl-C").map(|()| "SIGINT"),
         _ = terminate.recv() => Ok("SIGTERM"),

@@ -10,7 +10,11 @@ pub(crate) fn external_host(options: &Options) -> String {
     if let Some(host) = &options.external_hostname {
         return host.clone();
     }
-    let ip = if options.bind_address.is_unspecified() { default_interface(options.bind_address) } else { options.bind_address };
+    let ip = if options.bind_address.is_unspecified() {
+        default_interface(options.bind_address)
+    } else {
+        options.bind_address
+    };
     ip.to_string()
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use kcp_apimachinery::{GroupResource, UserInfo, object, time::{Timestamp, parse_rfc3339}};
+use kcp_apimachinery::{
+    GroupResource, UserInfo, object,
+    time::{Timestamp, parse_rfc3339},
+};
 use kcp_apiserver::{Authenticator, Peer};
 use kcp_authentication::{LiveObject, LiveSecret, Secret, ServiceAccountLookup, TokenAuthenticator, x509};
 use kcp_logicalcluster::{ClusterName, ClusterRef};
@@ -48,7 +51,10 @@ impl StoreLookup {
 }
 
 fn live(object: &Value) -> LiveObject {
-    LiveObject { uid: object::uid(object).to_owned(), deleted: parse_rfc3339(object::meta_str(object, "deletionTimestamp")) }
+    LiveObject {
+        uid: object::uid(object).to_owned(),
+        deleted: parse_rfc3339(object::meta_str(object, "deletionTimestamp")),
+    }
 }
 
 impl ServiceAccountLookup for StoreLookup {

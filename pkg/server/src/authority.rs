@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use kcp_apimachinery::{Status, UserInfo, time::Timestamp};
 use kcp_apiserver::{Authorizer as _, Cluster, Resolved};
-use kcp_authentication::{ServiceAccountIssuer, TokenAuthenticator, service_account::{Bound, BoundKind, TokenRequest}};
+use kcp_authentication::{
+    ServiceAccountIssuer, TokenAuthenticator,
+    service_account::{Bound, BoundKind, TokenRequest},
+};
 use kcp_authorization::Attributes;
 use kcp_logicalcluster::ClusterName;
 use kcp_registry::{Access, Authority, IssuedToken, TokenAnswer, TokenOrder, Verdict};
@@ -31,6 +34,7 @@ impl Authority for ServerAuthority {
             namespace: access.namespace,
             path: access.path,
             is_resource: access.path.is_empty(),
+            scope: kcp_authorization::Scope::Unknown,
         };
         self.authorizer.authorize(&Cluster::One(Resolved::named(cluster.clone())), &attributes)
     }
@@ -57,9 +61,24 @@ impl Authority for ServerAuthority {
                 Some(Bound { kind, name: name.to_owned(), uid: uid.to_owned() })
             }
         };
-        let request = TokenRequest { cluster, namespace: order.namespace, name: order.name, uid: order.uid, audiences: order.audiences, seconds: order.seconds, bound };
-        let minted = self.issuer.mint(&request, Timestamp::now()).ok_or_else(|| Status::internal("the token could not be signed"))?;
-        Ok(IssuedToken { token: minted.token.expose().to_owned(), expires: minted.expires.unix_seconds(), audiences: minted.audiences })
+        let request = TokenRequest {
+            cluster,
+            namespace: order.namespace,
+            name: order.name,
+            uid: order.uid,
+            audiences: order.audiences,
+            seconds: order.seconds,
+            bound,
+        };
+        let minted = self
+            .issuer
+            .mint(&request, Timestamp::now())
+            .ok_or_else(|| Status::internal("the token could not be signed"))?;
+        Ok(IssuedToken {
+            token: minted.token.expose().to_owned(),
+            expires: minted.expires.unix_seconds(),
+            audiences: minted.audiences,
+        })
     }
 
     fn rules(&self, cluster: &ClusterName, user: &UserInfo, namespace: &str) -> Value {
@@ -67,7 +86,13 @@ impl Authority for ServerAuthority {
         self.authorizer.policy(cluster).rules_for(&seen, namespace).to_review_status()
     }
 
-    fn check_grant(&self, cluster: &ClusterName, user: &UserInfo, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    fn check_grant(
+        &self,
+        cluster: &ClusterName,
+        user: &UserInfo,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
         if user.in_group(kcp_apimachinery::user::MASTERS) {
             return Ok(());
         }

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use kcp_apimachinery::{UserInfo, user};
-use kcp_apis::{tenancy, workload};
+use kcp_apis::tenancy;
 use kcp_apiserver::{Authorizer, Cluster, Resolved};
 use kcp_authentication::identity;
 use kcp_authorization::{Attributes, Decision, RbacIndex};
@@ -54,7 +54,10 @@ impl Authorizer for ServerAuthorizer {
             return allow(String::new());
         }
         match cluster {
-            Cluster::All => Verdict { reason: "access to all logical clusters at once is for system:masters".into(), ..Verdict::default() },
+            Cluster::All => Verdict {
+                reason: "access to all logical clusters at once is for system:masters".into(),
+                ..Verdict::default()
+            },
             Cluster::One(cluster) => self.in_cluster(cluster, attributes),
         }
     }
@@ -94,7 +97,7 @@ impl ServerAuthorizer {
     }
 
     /// The user as a logical cluster sees it: service accounts of others under another name, with the groups of how far it may enter.
-    pub(crate) fn seen_in<'a>(&self, cluster: &ClusterName, user: &'a UserInfo, entry: Entry) -> Cow<'a, UserInfo> {
+    fn seen_in<'a>(&self, cluster: &ClusterName, user: &'a UserInfo, entry: Entry) -> Cow<'a, UserInfo> {
         let mut seen = identity::seen_from(user, cluster);
         let groups: &[&str] = match entry {
             Entry::Refused => &[],
@@ -147,7 +150,9 @@ impl ServerAuthorizer {
         let policy = self.rbac.policy(&parent);
         let may = |verb| {
             let (resource, subresource) = tenancy::CONTENT_SUBRESOURCE.split_once('/').unwrap_or_default();
-            let attributes = Attributes { subresource, ..Attributes::resource(&in_parent, verb, tenancy::GROUP, resource) }.named("", &name);
+            let attributes =
+                Attributes { subresource, ..Attributes::resource(&in_parent, verb, tenancy::GROUP, resource) }
+                    .named("", &name);
             policy.authorize(&attributes).is_allowed()
         };
         if may(tenancy::ADMIN_VERB) {
@@ -171,7 +176,11 @@ impl ServerAuthorizer {
                 return Some("everyone may use the default workspace types".into());
             }
         }
-        if a.resource == tenancy::WORKSPACE.resource && a.subresource.is_empty() && !a.name.is_empty() && matches!(a.verb, "get" | "delete" | "list" | "watch") {
+        if a.resource == tenancy::WORKSPACE.resource
+            && a.subresource.is_empty()
+            && !a.name.is_empty()
+            && matches!(a.verb, "get" | "delete" | "list" | "watch")
+        {
             let child = self.tree.child(cluster, a.name)?;
             let owner = self.tree.owner(&child)?;
             if a.user.service_account_cluster().is_none() && owner == a.user.username {
@@ -188,7 +197,9 @@ fn verdict(decision: &Decision) -> Verdict {
 
 /// Paths that the bootstrap policy lets everyone see, whatever the workspace.
 fn is_public(path: &str) -> bool {
-    ["/healthz", "/livez", "/readyz", "/version"].iter().any(|p| path.strip_prefix(p).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    ["/healthz", "/livez", "/readyz", "/version"]
+        .iter()
+        .any(|p| path.strip_prefix(p).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// Impersonation is bounded by the workspace: who administers one must not become someone who administers the server.
@@ -198,16 +209,10 @@ fn is_reserved_impersonation(a: &Attributes<'_>) -> bool {
     }
     match a.resource {
         "groups" => a.name == user::MASTERS || a.name.starts_with("system:kcp:"),
-        "users" => a.name.starts_with("system:kcp:") || a.name.starts_with("system:node:") || a.name == "system:apiserver",
+        "users" => {
+            a.name.starts_with("system:kcp:") || a.name.starts_with("system:node:") || a.name == "system:apiserver"
+        }
         "userextras" => a.subresource.contains("kcp.io/"),
         _ => false,
     }
-}
-
-/// The label selector that a request of a syncer must stay within, if the user is one: see
-/// [`workload::REQUIRED_SELECTOR_ANNOTATION`].
-#[allow(dead_code, reason = "PLACEHOLDER")]
-fn required_selector(_user: &UserInfo) -> Option<&'static str> {
-    let _ = workload::REQUIRED_SELECTOR_ANNOTATION;
-    None
 }

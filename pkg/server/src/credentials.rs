@@ -1,13 +1,26 @@
 //! The server's own keys, certificates and tokens: read, or made on the first start.
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use kcp_apimachinery::{UserInfo, user};
 use kcp_apiserver::{Tls, TlsOptions};
-use kcp_authentication::{Secret, ServiceAccountIssuer, TokenAuthenticator, admin_token::AdminToken, files, pki::{self, CertificateAuthority, Identity}, token_file::TokenFile};
+use kcp_authentication::{
+    Secret, ServiceAccountIssuer, TokenAuthenticator,
+    admin_token::AdminToken,
+    files,
+    pki::{self, CertificateAuthority, Identity},
+    token_file::TokenFile,
+};
 use kcp_client::Config;
 
-use crate::{error::StartError, kubeconfig::Admin, options::{Options, Profile}};
+use crate::{
+    error::StartError,
+    kubeconfig::Admin,
+    options::{Options, Profile},
+};
 
 /// Everything that proves something.
 pub(crate) struct Credentials {
@@ -32,10 +45,12 @@ pub(crate) fn prepare(options: &Options, host: &str, base_url: &str) -> Result<C
     let (identity, ca_pem) = serving(options, &authority, host)?;
     let mut client_authorities = vec![authority.certificate().clone()];
     if let Some(path) = &options.client_ca_file {
-        client_authorities.extend(pki::authorities_in(path).map_err(|e| credentials(format!("--client-ca-file: {e}")))?);
+        client_authorities
+            .extend(pki::authorities_in(path).map_err(|e| credentials(format!("--client-ca-file: {e}")))?);
     }
     let audiences = [options.service_account_issuer.clone()];
-    let issuer = ServiceAccountIssuer::load_or_create(&dir.join("sa.key"), &options.service_account_issuer, &audiences).map_err(credentials)?;
+    let issuer = ServiceAccountIssuer::load_or_create(&dir.join("sa.key"), &options.service_account_issuer, &audiences)
+        .map_err(credentials)?;
     let mut tokens = admin(options, base_url, Some(ca_pem.as_bytes()).filter(|_| options.tls_cert_file.is_none()))?;
     if let Some(path) = &options.token_auth_file {
         let file = TokenFile::read(path).map_err(|e| credentials(format!("--token-auth-file: {e}")))?;
@@ -43,7 +58,8 @@ pub(crate) fn prepare(options: &Options, host: &str, base_url: &str) -> Result<C
             tokens = tokens.with_static(&token, user);
         }
     }
-    let tls = Tls::new(TlsOptions { certificates: identity.chain, key: identity.key, client_authorities }).map_err(credentials)?;
+    let tls = Tls::new(TlsOptions { certificates: identity.chain, key: identity.key, client_authorities })
+        .map_err(credentials)?;
     Ok(Credentials { tls, ca_pem, issuer: Arc::new(issuer), tokens })
 }
 
@@ -76,7 +92,11 @@ fn admin(options: &Options, base_url: &str, ca_pem: Option<&[u8]>) -> Result<Tok
         write(&path, known.text.replace(&known.base_url, base_url).as_bytes())?;
         tracing::info!(path = %path.display(), from = known.base_url, to = base_url, "the kubeconfig has the new address");
     }
-    let user = UserInfo { username: "kcp-admin".into(), groups: vec![user::MASTERS.into(), user::AUTHENTICATED.into()], ..UserInfo::default() };
+    let user = UserInfo {
+        username: "kcp-admin".into(),
+        groups: vec![user::MASTERS.into(), user::AUTHENTICATED.into()],
+        ..UserInfo::default()
+    };
     Ok(TokenAuthenticator::new().with_static_hash(token.hash, user))
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct RegistryKinds(pub(crate) Arc<Registry>);
 
 impl Kinds for RegistryKinds {
     fn resource_of(&self, cluster: &ClusterName, kind: &GroupVersionKind) -> Option<Resource> {
-        let info = self.0.types(cluster).lookup_kind(kind)?;
+        let info = self.0.types(cluster).by_kind(kind)?;
         let gvr = GroupVersionResource::new(&kind.group, &kind.version, &info.resource);
         Some(Resource { gvr, namespaced: info.namespaced })
     }

@@ -28,15 +28,28 @@ impl Admin<'_> {
     /// The file's text; `default` is the current context.
     pub(crate) fn render(&self, workspaces: bool) -> String {
         let contexts: &[_] = if workspaces { &WORKSPACES } else { &PHYSICAL };
-        let ca = self.ca_pem.map(|pem| format!("    certificate-authority-data: {}\n", STANDARD.encode(pem))).unwrap_or_default();
-        let mut text = String::from("apiVersion: v1\nkind: Config\ncurrent-context: default\npreferences: {}\nclusters:\n");
-        let cluster_of = |context: &str| if context == "default" && workspaces { "root:default".to_owned() } else { context.to_owned() };
+        let ca = self
+            .ca_pem
+            .map(|pem| format!("    certificate-authority-data: {}\n", STANDARD.encode(pem)))
+            .unwrap_or_default();
+        let mut text =
+            String::from("apiVersion: v1\nkind: Config\ncurrent-context: default\npreferences: {}\nclusters:\n");
+        let cluster_of = |context: &str| {
+            if context == "default" && workspaces { "root:default".to_owned() } else { context.to_owned() }
+        };
         for (name, path) in contexts {
-            text.push_str(&format!("- cluster:\n{ca}    server: \"{}{path}\"\n  name: \"{}\"\n", self.base_url, cluster_of(name)));
+            text.push_str(&format!(
+                "- cluster:\n{ca}    server: \"{}{path}\"\n  name: \"{}\"\n",
+                self.base_url,
+                cluster_of(name)
+            ));
         }
         text.push_str("contexts:\n");
         for (name, _) in contexts {
-            text.push_str(&format!("- context:\n    cluster: \"{}\"\n    user: admin\n  name: \"{name}\"\n", cluster_of(name)));
+            text.push_str(&format!(
+                "- context:\n    cluster: \"{}\"\n    user: admin\n  name: \"{name}\"\n",
+                cluster_of(name)
+            ));
         }
         text.push_str(&format!("users:\n- name: admin\n  user:\n    token: \"{}\"\n", self.token));
         text
@@ -55,10 +68,14 @@ mod tests {
     fn every_context_can_be_used() {
         let text = Admin { base_url: "https://h:6443", ca_pem: Some(b"pem"), token: "t" }.render(true);
         for (context, path) in WORKSPACES {
-            let config = Config::from_kubeconfig_text(&text, context, Path::new("x")).unwrap_or_else(|e| panic!("{context}: {e}"));
+            let config = Config::from_kubeconfig_text(&text, context, Path::new("x"))
+                .unwrap_or_else(|e| panic!("{context}: {e}"));
             assert_eq!(config.server, format!("https://h:6443{path}"));
             assert_eq!((config.token.as_deref(), config.ca.as_deref()), (Some("t"), Some(&b"pem"[..])));
         }
-        assert_eq!(Config::from_kubeconfig_text(&text, "", Path::new("x")).map(|c| c.server).ok().as_deref(), Some("https://h:6443/clusters/root:default"));
+        assert_eq!(
+            Config::from_kubeconfig_text(&text, "", Path::new("x")).map(|c| c.server).ok().as_deref(),
+            Some("https://h:6443/clusters/root:default")
+        );
     }
 }

@@ -1,6 +1,10 @@
 //! The flags of `kcp start`, each with an environment variable, and their meaning once checked.
 
-use std::{net::{IpAddr, Ipv4Addr}, path::{Path, PathBuf}, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 
@@ -31,10 +35,22 @@ pub struct Options {
     #[arg(long, env = "KCP_ROOT_DIRECTORY", default_value = ".kcp", value_name = "DIR", help_heading = "Files")]
     pub root_directory: PathBuf,
     /// Where to write the admin's kubeconfig; a relative path counts from the root directory
-    #[arg(long, env = "KCP_KUBECONFIG_PATH", default_value = "admin.kubeconfig", value_name = "FILE", help_heading = "Files")]
+    #[arg(
+        long,
+        env = "KCP_KUBECONFIG_PATH",
+        default_value = "admin.kubeconfig",
+        value_name = "FILE",
+        help_heading = "Files"
+    )]
     pub kubeconfig_path: PathBuf,
     /// Where to keep the hash of the admin's token; a relative path counts from the root directory
-    #[arg(long, env = "KCP_AUTHENTICATION_ADMIN_TOKEN_PATH", default_value = ".admin-token-store", value_name = "FILE", help_heading = "Files")]
+    #[arg(
+        long,
+        env = "KCP_AUTHENTICATION_ADMIN_TOKEN_PATH",
+        default_value = ".admin-token-store",
+        value_name = "FILE",
+        help_heading = "Files"
+    )]
     pub authentication_admin_token_path: PathBuf,
 
     /// Address to listen on
@@ -48,16 +64,34 @@ pub struct Options {
     #[arg(long, env = "KCP_EXTERNAL_HOSTNAME", value_name = "HOST", help_heading = "Serving")]
     pub external_hostname: Option<String>,
     /// PEM certificate chain to serve with, instead of one issued by the server's own CA
-    #[arg(long, env = "KCP_TLS_CERT_FILE", requires = "tls_private_key_file", value_name = "FILE", help_heading = "Serving")]
+    #[arg(
+        long,
+        env = "KCP_TLS_CERT_FILE",
+        requires = "tls_private_key_file",
+        value_name = "FILE",
+        help_heading = "Serving"
+    )]
     pub tls_cert_file: Option<PathBuf>,
     /// PEM private key of --tls-cert-file
-    #[arg(long, env = "KCP_TLS_PRIVATE_KEY_FILE", requires = "tls_cert_file", value_name = "FILE", help_heading = "Serving")]
+    #[arg(
+        long,
+        env = "KCP_TLS_PRIVATE_KEY_FILE",
+        requires = "tls_cert_file",
+        value_name = "FILE",
+        help_heading = "Serving"
+    )]
     pub tls_private_key_file: Option<PathBuf>,
     /// Requests that only read, served at the same time; more are answered 429. 0 for no limit
     #[arg(long, env = "KCP_MAX_REQUESTS_INFLIGHT", default_value_t = 400, value_name = "N", help_heading = "Serving")]
     pub max_requests_inflight: usize,
     /// Requests that write, served at the same time; more are answered 429. 0 for no limit
-    #[arg(long, env = "KCP_MAX_MUTATING_REQUESTS_INFLIGHT", default_value_t = 400, value_name = "N", help_heading = "Serving")]
+    #[arg(
+        long,
+        env = "KCP_MAX_MUTATING_REQUESTS_INFLIGHT",
+        default_value_t = 400,
+        value_name = "N",
+        help_heading = "Serving"
+    )]
     pub max_mutating_requests_inflight: usize,
     /// How long requests under way may take to end when the server stops
     #[arg(long, env = "KCP_SHUTDOWN_GRACE_PERIOD", default_value = "5s", value_parser = parse_duration, value_name = "DURATION", help_heading = "Serving")]
@@ -70,7 +104,13 @@ pub struct Options {
     #[arg(long, env = "KCP_CLIENT_CA_FILE", value_name = "FILE", help_heading = "Authentication")]
     pub client_ca_file: Option<PathBuf>,
     /// Issuer written into service-account tokens
-    #[arg(long, env = "KCP_SERVICE_ACCOUNT_ISSUER", default_value = "https://kcp.default.svc", value_name = "URL", help_heading = "Authentication")]
+    #[arg(
+        long,
+        env = "KCP_SERVICE_ACCOUNT_ISSUER",
+        default_value = "https://kcp.default.svc",
+        value_name = "URL",
+        help_heading = "Authentication"
+    )]
     pub service_account_issuer: String,
 
     /// How long a physical cluster may be silent before it counts as not ready
@@ -87,7 +127,13 @@ pub struct Options {
     #[arg(long, env = "KCP_WATCH_WINDOW_AGE", default_value = "5m", value_parser = parse_duration, value_name = "DURATION", help_heading = "Storage")]
     pub watch_window_age: Duration,
     /// How many changes are kept for watches to resume from
-    #[arg(long, env = "KCP_WATCH_WINDOW_EVENTS", default_value_t = 100_000, value_name = "N", help_heading = "Storage")]
+    #[arg(
+        long,
+        env = "KCP_WATCH_WINDOW_EVENTS",
+        default_value_t = 100_000,
+        value_name = "N",
+        help_heading = "Storage"
+    )]
     pub watch_window_events: usize,
     /// How many MiB of earlier states of objects are kept for watches to resume from
     #[arg(long, env = "KCP_WATCH_WINDOW_MIB", default_value_t = 128, value_name = "MIB", help_heading = "Storage")]
@@ -115,7 +161,14 @@ pub struct LogOptions {
     #[arg(long, env = "KCP_LOG_LEVEL", default_value = "info", value_name = "LEVEL", help_heading = "Logging")]
     pub log_level: String,
     /// How log lines look
-    #[arg(long, env = "KCP_LOG_FORMAT", value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Logging")]
+    #[arg(
+        long,
+        env = "KCP_LOG_FORMAT",
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT",
+        help_heading = "Logging"
+    )]
     pub log_format: LogFormat,
 }
 
@@ -169,10 +222,7 @@ impl Options {
 }
 
 /// Parses a duration as Go writes it: `1h30m`, `500ms`, `1.5s`.
-///
-/// # Errors
-/// When the text is not of that form.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as 500ms, 20s, 1m or 1h30m");
     let mut rest = text.trim();
     if rest == "0" {

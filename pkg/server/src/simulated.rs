@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use kcp_logicalcluster::ClusterName;
 
-use crate::{error::StartError, options::{LogOptions, Options}, start::{Running, start}};
+use crate::{
+    error::StartError,
+    options::{LogOptions, Options},
+    start::{Running, start},
+};
 
 /// Starts a cluster whose files are below `directory`. The command of the syncer's image runs this very program.
 ///
@@ -39,8 +43,16 @@ pub async fn start_in(name: &str, directory: PathBuf, log: LogOptions) -> Result
 
 /// The commands in containers that are programs we have.
 fn programs() -> Result<BTreeMap<String, Vec<OsString>>, StartError> {
-    let here = std::env::current_exe().map_err(|source| StartError::File { what: "cannot find", path: "this program".into(), source })?;
+    let here = std::env::current_exe().map_err(|source| StartError::File {
+        what: "cannot find",
+        path: "this program".into(),
+        source,
+    })?;
     let sibling = here.with_file_name("syncer");
-    let argv = if here.file_stem().is_some_and(|n| n == "kcp") { vec![here.into(), "syncer".into()] } else { vec![sibling.into()] };
+    let argv = if here.file_stem().is_some_and(|n| n == "kcp") {
+        vec![here.into(), "syncer".into()]
+    } else {
+        vec![sibling.into()]
+    };
     Ok(BTreeMap::from([("/ko-app/syncer".to_owned(), argv)]))
 }

@@ -1,20 +1,33 @@
 //! Starting and ending a server.
 
-use std::{path::{Path, PathBuf}, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use kcp_apimachinery::{UserInfo, user};
 use kcp_apiserver::{ApiServer, ConnectionOptions, IssuerDocuments, LimitOptions, Listener, Parts};
 use kcp_authentication::service_account;
 use kcp_client::Client;
-use kcp_registry::{Registry, builtin, rbac::RbacSource};
+use kcp_registry::{Registry, builtin};
 use kcp_storage::{EngineError, Store, Window};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    address, authenticator::{ServerAuthenticator, StoreLookup}, authority::ServerAuthority, authorizer::ServerAuthorizer, bootstrap, credentials::{self, Credentials},
-    error::StartError, kinds::RegistryKinds, options::{Options, Profile}, transport::InProcess, tree::{ServerResolver, WorkspaceTree},
+    address,
+    authenticator::{ServerAuthenticator, StoreLookup},
+    authority::ServerAuthority,
+    authorizer::ServerAuthorizer,
+    bootstrap,
+    credentials::{self, Credentials},
+    error::StartError,
+    kinds::RegistryKinds,
+    options::{Options, Profile},
+    transport::InProcess,
+    tree::{ServerResolver, WorkspaceTree},
 };
 
 /// A server that runs. It goes on until [`Running::shutdown`].
@@ -74,7 +87,8 @@ impl Running {
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let begun = std::time::Instant::now();
     options.validate()?;
-    let listener = Listener::bind((options.bind_address, options.secure_port).into()).await.map_err(StartError::Listen)?;
+    let listener =
+        Listener::bind((options.bind_address, options.secure_port).into()).await.map_err(StartError::Listen)?;
     let host = address::external_host(&options);
     let host_port = address::host_port(&host, listener.address().port());
     let url = format!("https://{host_port}");
@@ -87,15 +101,20 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let profile = if workspaces { builtin::Profile::Workspace } else { builtin::Profile::Physical };
     let registry = Registry::new(kcp_registry::Config {
         store: store.clone(),
-        base: kcp_registry::base_table(profile),
+        base: builtin::base_table(profile, &kcp_registry::strategies()),
         external_url: url.clone(),
         ca_pem: ca_pem.clone(),
+        admission: kcp_admission::Chain::default(),
     });
-    let rbac = Arc::new(RbacSource::new(&store, builtin::bootstrap::layer()));
+    let rbac = registry.rbac().clone();
     let tree = Arc::new(WorkspaceTree(registry.clone()));
     let authorizer = Arc::new(ServerAuthorizer { rbac, tree, workspaces });
     let tokens = Arc::new(tokens.with_service_accounts(issuer.clone(), Arc::new(StoreLookup(store.clone()))));
-    registry.set_authority(Arc::new(ServerAuthority { authorizer: authorizer.clone(), tokens: tokens.clone(), issuer: issuer.clone() }));
+    registry.set_authority(Arc::new(ServerAuthority {
+        authorizer: authorizer.clone(),
+        tokens: tokens.clone(),
+        issuer: issuer.clone(),
+    }));
     let json = |v: serde_json::Value| Bytes::from(v.to_string());
     let api = ApiServer::new(Parts {
         registry: registry.clone(),
@@ -107,23 +126,45 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
             keys: json(service_account::jwks(&issuer)),
         }),
         options: kcp_apiserver::Options {
-            limits: LimitOptions { reads: options.max_requests_inflight, writes: options.max_mutating_requests_inflight, ..LimitOptions::default() },
+            limits: LimitOptions {
+                read_only: options.max_requests_inflight,
+                mutating: options.max_mutating_requests_inflight,
+                ..LimitOptions::default()
+            },
             external_address: host_port,
             ..kcp_apiserver::Options::default()
         },
     });
-    bootstrap::run(&registry, workspaces).await?;
+    bootstrap::run(&registry, workspaces, &url, &ca_pem).await?;
     let client = in_process(&api, "system:kcp-controllers");
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let connections = ConnectionOptions { drain: options.shutdown_grace_period, ..ConnectionOptions::default() };
-    tasks.spawn(listener.serve(tls, api, connections, stop.clone()));
-    spawn_controllers(&mut tasks, &options, &registry, &store, &client, &ca_pem, &stop);
+    tasks.spawn(listener.serve(tls, api.clone(), connections, stop.clone()));
+    spawn_controllers(&mut tasks, &options, &api, &registry, &store, &client, &ca_pem, &stop);
     tracing::info!(%url, took = ?begun.elapsed(), "ready");
-    Ok(Running { url, kubeconfig: options.below_root(&options.kubeconfig_path), ca_pem, store, client, stop, tasks, failed })
+    Ok(Running {
+        url,
+        kubeconfig: options.below_root(&options.kubeconfig_path),
+        ca_pem,
+        store,
+        client,
+        stop,
+        tasks,
+        failed,
+    })
 }
 
-fn spawn_controllers(tasks: &mut JoinSet<()>, options: &Options, registry: &Arc<Registry>, store: &Store, client: &Client, ca_pem: &str, stop: &CancellationToken) {
+fn spawn_controllers(
+    tasks: &mut JoinSet<()>,
+    options: &Options,
+    api: &Arc<ApiServer>,
+    registry: &Arc<Registry>,
+    store: &Store,
+    client: &Client,
+    ca_pem: &str,
+    stop: &CancellationToken,
+) {
     let core = kcp_core_controllers::Context {
         store: store.clone(),
         client: client.clone(),
@@ -138,6 +179,7 @@ fn spawn_controllers(tasks: &mut JoinSet<()>, options: &Options, registry: &Arc<
         let workload = kcp_workload::Context {
             store: store.clone(),
             client: client.clone(),
+            negotiator: in_process(api, kcp_workload::NEGOTIATION_USER),
             heartbeat_threshold: options.workload_cluster_heartbeat_threshold,
             auto_publish: options.auto_publish_apis,
         };
@@ -147,7 +189,11 @@ fn spawn_controllers(tasks: &mut JoinSet<()>, options: &Options, registry: &Arc<
 
 /// A client with the rights of the server itself, under a name of its own.
 fn in_process(api: &Arc<ApiServer>, name: &str) -> Client {
-    let user = UserInfo { username: name.into(), groups: vec![user::MASTERS.into(), user::AUTHENTICATED.into()], ..UserInfo::default() };
+    let user = UserInfo {
+        username: name.into(),
+        groups: vec![user::MASTERS.into(), user::AUTHENTICATED.into()],
+        ..UserInfo::default()
+    };
     Client::over(Arc::new(InProcess { server: api.clone(), user: Arc::new(user) }), "").with_user_agent(name)
 }
 
@@ -165,8 +211,14 @@ pub fn data_directory(root: &Path) -> PathBuf {
 
 fn open(options: &Options, fail: watch::Sender<Option<String>>) -> Result<Store, StartError> {
     let path = data_directory(&options.root_directory);
-    let mut storage = if options.in_memory { kcp_storage::Options::memory() } else { kcp_storage::Options::sled(&path) };
-    storage.window = Window { max_age: options.watch_window_age, max_events: options.watch_window_events, max_bytes: options.watch_window_mib << 20, ..Window::default() };
+    let mut storage =
+        if options.in_memory { kcp_storage::Options::memory() } else { kcp_storage::Options::sled(&path) };
+    storage.window = Window {
+        max_age: options.watch_window_age,
+        max_events: options.watch_window_events,
+        max_bytes: options.watch_window_mib << 20,
+        ..Window::default()
+    };
     storage.reserve_bytes = options.disk_reserve_mib << 20;
     storage.on_failure = Some(Arc::new(move |error: &EngineError| {
         fail.send_replace(Some(format!("the storage engine has failed: {error}")));

@@ -9,14 +9,14 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use kcp_apimachinery::{GroupVersion, GroupVersionResource, Status, object, time::Timestamp};
 use kcp_apis::{
     conditions::{self, ConditionStatus},
     core::{self, phase},
     tenancy::{self, condition, reason},
 };
-use kcp_client::{DeleteParams, Error, Patch, WriteParams};
+use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
 use kcp_controller::{Action, Found, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Batch, CommitError, EventKind, Expect, Key, Prefix, Snapshot, Store};
@@ -142,28 +142,18 @@ impl Controller {
             .filter(|(_, e)| !contains(&e.value, b"\"deletionTimestamp\""))
             .map(|(k, _)| k.parts().name.to_owned())
             .collect();
-        let (client, gvr) = (self.context.client.cluster(child.as_str()), tenancy::WORKSPACE.gvr());
-        stream::iter(names.into_iter().map(Ok))
-            .try_for_each_concurrent(PARALLEL, |name| {
-                let (client, gvr) = (&client, &gvr);
-                async move { not_found_is_fine(client.delete(gvr, "", &name, &DeleteParams::default()).await) }
-            })
-            .await
+        let client = self.context.client.cluster(child.as_str());
+        let deletions =
+            names.into_iter().map(|name| delete(client.clone(), tenancy::WORKSPACE.gvr(), String::new(), name, None));
+        all(deletions.collect()).await
     }
 
     async fn delete_held(&self, child: &ClusterName, held: &[Held]) -> Result<(), Error> {
         let client = self.context.client.cluster(child.as_str());
-        let errors: Vec<Error> = stream::iter(held.iter().filter(|h| !h.deleting))
-            .map(|h| {
-                let client = &client;
-                let params = DeleteParams { uid: Some(h.uid.clone()), ..DeleteParams::default() };
-                async move { not_found_is_fine(client.delete(&h.gvr, &h.namespace, &h.name, &params).await).err() }
-            })
-            .buffer_unordered(PARALLEL)
-            .filter_map(|e| async { e })
-            .collect()
-            .await;
-        errors.into_iter().next().map_or(Ok(()), Err)
+        let waiting = held.iter().filter(|h| !h.deleting);
+        let deletions = waiting
+            .map(|h| delete(client.clone(), h.gvr.clone(), h.namespace.clone(), h.name.clone(), Some(h.uid.clone())));
+        all(deletions.collect()).await
     }
 
     /// Purges the logical cluster and removes the Workspace in one commit; when someone else holds the Workspace by a
@@ -242,6 +232,24 @@ impl Controller {
         }
         Ok(Action::Done)
     }
+}
+
+/// Asks for the deletion of an object; one that is gone is fine.
+async fn delete(
+    client: Client,
+    gvr: GroupVersionResource,
+    namespace: String,
+    name: String,
+    uid: Option<String>,
+) -> Result<(), Error> {
+    let params = DeleteParams { uid, ..DeleteParams::default() };
+    not_found_is_fine(client.delete(&gvr, &namespace, &name, &params).await)
+}
+
+/// Carries all out, some at a time, and gives the first error when all have ended.
+async fn all<F: Future<Output = Result<(), Error>>>(work: Vec<F>) -> Result<(), Error> {
+    let ended: Vec<Result<(), Error>> = stream::iter(work).buffer_unordered(PARALLEL).collect().await;
+    ended.into_iter().collect()
 }
 
 fn has_children(snapshot: &Snapshot, child: &ClusterName) -> bool {
