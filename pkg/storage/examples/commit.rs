@@ -1,7 +1,7 @@
 //! How fast the store commits: creates of 1 KiB objects at several numbers of concurrent writers, with the CPU time
 //! that the process spent on each, beside the time that the disk takes for a sync.
 //!
-//! `cargo run --release -p kcp-storage --example commit [directory] [seconds per row]`
+//! `cargo run --release -p kcp-storage --example commit [directory] [seconds per row] [numbers of writers]`
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
@@ -29,7 +29,8 @@ fn main() {
         "{:<7} {:>7} {:>6} {:>10} {:>9} {:>9} {:>9} {:>7}",
         "engine", "op", "writers", "commits/s", "cpu µs", "p50", "p99", "batch"
     );
-    for writers in [1, 32, 256] {
+    let numbers: Vec<usize> = args.filter_map(|text| text.parse().ok()).collect();
+    for writers in if numbers.is_empty() { vec![1, 32, 256] } else { numbers } {
         for kind in [EngineKind::Memory, EngineKind::Sled { path: directory.path().join(writers.to_string()) }] {
             let name = if matches!(kind, EngineKind::Memory) { "memory" } else { "sled" };
             let store = Store::open(Options::new(kind)).expect("a store");
