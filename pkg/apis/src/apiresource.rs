@@ -1,6 +1,7 @@
 //! `apiresource.kcp.dev/v1alpha1`: types learned from physical clusters, and what they have in common.
 
 use kcp_apimachinery::GroupVersionResource;
+use serde_json::Value;
 
 use crate::Kind;
 
@@ -30,6 +31,9 @@ pub const NEGOTIATED_API_RESOURCE: Kind = Kind {
 pub const API_VERSION_ANNOTATION: &str = "apiresource.kcp.dev/apiVersion";
 /// The value of [`API_APPROVED_ANNOTATION`] on the CRD of a learned type in a group of Kubernetes itself.
 pub const API_APPROVED_VALUE: &str = "https://github.com/kcp-dev/kubernetes/pull/4";
+/// The user as whom the definitions of learned types are written. Nobody else may create one in a group of Kubernetes
+/// itself, the core group included.
+pub const NEGOTIATION_USER: &str = "system:kcp:api-negotiation";
 /// Annotation that Kubernetes demands of CRDs in its own groups.
 pub const API_APPROVED_ANNOTATION: &str = "api-approved.kubernetes.io";
 
@@ -118,6 +122,16 @@ pub fn negotiated_name(gvr: &GroupVersionResource) -> String {
 /// `<plural>.<group|core>`: the name of the CRD of a learned type.
 pub fn crd_name(group: &str, plural: &str) -> String {
     format!("{plural}.{}", group_in_name(group))
+}
+
+/// Whether a CRD defines a type that was learned: it belongs to a NegotiatedAPIResource.
+pub fn is_learned(definition: &Value) -> bool {
+    let owners = definition.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    owners.into_iter().flatten().any(|owner| {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+        text("kind") == NEGOTIATED_API_RESOURCE.kind
+            && text("apiVersion").strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/'))
+    })
 }
 
 /// Whether Kubernetes keeps the group to itself, so that a CRD in it must carry [`API_APPROVED_ANNOTATION`].

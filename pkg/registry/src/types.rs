@@ -217,6 +217,9 @@ pub struct ResourceInfo {
     /// The rules of custom resources hold: no unconditional update, no strategic merge patch, list items carry their
     /// kind.
     pub custom: bool,
+    /// A custom resource that takes strategic merge patches all the same: a built-in type learned from another cluster,
+    /// whose schema has what they need.
+    pub strategic_merge: bool,
     /// The hooks of this kind.
     pub strategy: Arc<dyn Strategy>,
     /// Objects that were stored in another version are pruned and defaulted by the schema when they are read: its
@@ -255,6 +258,7 @@ impl ResourceInfo {
             columns: Columns::default(),
             selectable: Vec::new(),
             custom: false,
+            strategic_merge: false,
             strategy,
             reads_by_schema: false,
             virtuals: None,

@@ -25,9 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// How many keys of one controller are worked on at a time.
 const CONCURRENCY: usize = 16;
 
-/// The user as whom the negotiation controller writes CRDs. Only this user may create definitions of types in the
-/// groups of Kubernetes itself, the core group included.
-pub const NEGOTIATION_USER: &str = "system:kcp:api-negotiation";
+pub use kcp_apis::apiresource::NEGOTIATION_USER;
 
 /// What the controllers need.
 #[derive(Clone)]

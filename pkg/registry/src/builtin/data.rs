@@ -61,9 +61,21 @@ pub(super) fn package_of(component: &str) -> Option<&'static str> {
     PACKAGES.iter().find(|p| p.name == name).map(|p| p.name)
 }
 
+/// The component that describes the schemas in definitions.
+const SCHEMA_PROPS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+
 /// The components of one package, parsed anew. The files are checked by the tests, so an unknown or broken one is empty.
 pub(super) fn components_of(package: &str) -> Map<String, Value> {
-    PACKAGES.iter().find(|p| p.name == package).and_then(|p| serde_json::from_str(p.text).ok()).unwrap_or_default()
+    let mut all: Map<String, Value> =
+        PACKAGES.iter().find(|p| p.name == package).and_then(|p| serde_json::from_str(p.text).ok()).unwrap_or_default();
+    // Ours: the definition of a type that was learned from another cluster says how it is patched there.
+    let properties = all.get_mut(SCHEMA_PROPS).and_then(|s| s.get_mut("properties")).and_then(Value::as_object_mut);
+    if let Some(properties) = properties {
+        for field in ["x-kubernetes-patch-merge-key", "x-kubernetes-patch-strategy"] {
+            properties.insert(field.to_owned(), serde_json::json!({"type": "string"}));
+        }
+    }
+    all
 }
 
 /// The `components.schemas` that the component named needs: its package and those that it refers to.

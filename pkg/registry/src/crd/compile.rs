@@ -9,6 +9,7 @@ use std::{
 };
 
 use kcp_apimachinery::{GroupResource, GroupVersionKind, object};
+use kcp_apis::apiresource::is_learned;
 use kcp_schema::{Schema, crd};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -81,6 +82,7 @@ struct Parts<'a> {
     storage: &'a Value,
     names: &'a Value,
     deleting: bool,
+    learned: bool,
     warning: Option<String>,
 }
 
@@ -108,6 +110,7 @@ impl<'a> Parts<'a> {
             storage,
             names,
             deleting,
+            learned: is_learned(definition),
             warning: crd::deprecation_warning(definition, text(version, "name")),
         }
     }
@@ -115,7 +118,7 @@ impl<'a> Parts<'a> {
     fn hash(&self) -> [u8; 32] {
         let same = schema_of(self.version) == schema_of(self.storage);
         let all = json!([
-            self.group, self.namespaced, self.version, text(self.storage, "name"), same, self.names, self.deleting, self.warning
+            self.group, self.namespaced, self.version, text(self.storage, "name"), same, self.names, self.deleting, self.learned, self.warning
         ]);
         Sha256::digest(all.to_string()).into()
     }
@@ -163,6 +166,7 @@ impl<'a> Parts<'a> {
         let selectable = version.get("selectableFields").and_then(Value::as_array).into_iter().flatten();
         info.selectable = selectable.map(|f| SelectableField::at(text(f, "jsonPath").trim_start_matches('.'))).collect();
         info.custom = true;
+        info.strategic_merge = self.learned;
         info.reads_by_schema = schema_of(version) != schema_of(self.storage);
         info.deprecated_warning.clone_from(&self.warning);
         info.content_hash = hash;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use kcp_apimachinery::{FieldErrors, FieldPath, GroupResource, Status, object, validation};
 use kcp_logicalcluster::ClusterName;
-use kcp_schema::crd;
+use kcp_apis::apiresource::NEGOTIATION_USER;
+use kcp_schema::{compat::tolerate_learned, crd};
 use kcp_storage::{Key, KeyError};
 use serde_json::Value;
 
@@ -84,14 +85,19 @@ impl Strategy for Definitions {
     fn validate_create(&self, new: &Value, ctx: &StrategyContext<'_>) -> FieldErrors {
         let meta = new.get("metadata").unwrap_or(&Value::Null);
         let known = validation::validate_object_meta(meta, false, self.name_rule(), &FieldPath::new("metadata"));
-        let _ = ctx;
-        without(crd::validate_create(new), &known)
+        let mut errors = crd::validate_create(new);
+        if ctx.user.username == NEGOTIATION_USER {
+            tolerate_learned(new, &mut errors);
+        }
+        without(errors, &known)
     }
 
     fn validate_update(&self, new: &Value, old: &Value, ctx: &StrategyContext<'_>) -> FieldErrors {
         let part = |value: &Value| value.get("metadata").cloned().unwrap_or_default();
         let known = validation::validate_object_meta_update(&part(new), &part(old), &FieldPath::new("metadata"));
-        let errors = if ctx.subresource == "status" { crd::validate_status_update(new, old) } else { crd::validate_update(new, old) };
+        let mut errors = if ctx.subresource == "status" { crd::validate_status_update(new, old) } else { crd::validate_update(new, old) };
+        // Group and names cannot change, so what was let in stays in whoever writes.
+        tolerate_learned(old, &mut errors);
         without(errors, &known)
     }
 

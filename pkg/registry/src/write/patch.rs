@@ -30,7 +30,7 @@ pub(super) struct Produced {
 
 impl Registry {
     pub(crate) async fn write_patch(&self, request: &Request, kind: PatchKind, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
-        if kind == PatchKind::Strategic && request.info.custom {
+        if kind == PatchKind::Strategic && request.info.custom && !request.info.strategic_merge {
             // Garbage collectors and kubectl rely on it (A-02).
             return Err(Status::unsupported_media_type(
                 "the body of the request was in an unknown format - accepted media types include: \

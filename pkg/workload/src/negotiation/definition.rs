@@ -2,7 +2,7 @@
 
 use kcp_apimachinery::{GroupResource, gvk::compare_versions, object};
 use kcp_apis::{
-    apiresource::{API_APPROVED_ANNOTATION, API_APPROVED_VALUE, NEGOTIATED_API_RESOURCE, crd_name, is_protected_group},
+    apiresource::{API_APPROVED_ANNOTATION, API_APPROVED_VALUE, NEGOTIATED_API_RESOURCE, crd_name, is_learned, is_protected_group},
     conditions,
 };
 use serde_json::{Map, Value, json};
@@ -22,13 +22,7 @@ impl<'a> Existing<'a> {
 
     /// Whether people made it: it belongs to no NegotiatedAPIResource.
     pub(super) fn is_by_hand(&self) -> bool {
-        self.crd.is_some_and(|crd| {
-            let owners = crd.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-            !owners.into_iter().flatten().any(|o| {
-                text(o, "/kind") == NEGOTIATED_API_RESOURCE.kind
-                    && text(o, "/apiVersion").starts_with(NEGOTIATED_API_RESOURCE.group)
-            })
-        })
+        self.crd.is_some_and(|crd| !is_learned(crd))
     }
 
     fn version(&self, name: &str) -> Option<&'a Value> {
