@@ -23,7 +23,7 @@ pub fn columns(version: &Value) -> Columns {
         name: "Name".into(),
         kind: "string".into(),
         format: "name".into(),
-        description: super::info::NAME.into(),
+        description: super::descriptions::NAME.into(),
         priority: 0,
     };
     let definitions: Vec<ColumnDefinition> = std::iter::once(name)

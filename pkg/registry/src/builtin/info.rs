@@ -11,10 +11,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    data, fields, kinds, print,
-    table::{Col, Row},
-};
+use super::{data, descriptions, fields, kinds, print, table::Row};
 use crate::{
     strategy::Strategy,
     types::{Columns, LazySchema, Printer, ResourceInfo, ScalePaths, StorageInfo, SubresourceInfo},
@@ -52,26 +49,6 @@ pub fn subresource_schema(kind: &GroupVersionKind) -> Option<Arc<Schema>> {
     token.then(|| schema(kinds::TOKEN_REQUEST))
 }
 
-/// What a column shows, where clients are told (P-02). The texts are those that Kubernetes gives for these fields.
-fn description(row: &Row, column: &Col) -> &'static str {
-    match (column.name, row.kind) {
-        ("Name", _) => NAME,
-        ("Age" | "Created At", _) => print::AGE,
-        ("Data", "ConfigMap") => {
-            "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'. \
-             Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not overlap \
-             with the keys in the BinaryData field, this is enforced during validation process."
-        }
-        _ => "",
-    }
-}
-
-/// What every column of names says of itself.
-pub(super) const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some \
-    resources may allow a client to request the generation of an appropriate name automatically. Name is primarily \
-    intended for creation idempotence and configuration definition. Cannot be updated. More info: \
-    https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
-
 struct BuiltIn(print::Cells);
 
 impl Printer for BuiltIn {
@@ -89,7 +66,7 @@ fn columns(row: &Row) -> Columns {
             name: c.name.into(),
             kind: c.ty.into(),
             format: c.format.into(),
-            description: description(row, c).into(),
+            description: descriptions::of(row.kind, c.name).into(),
             priority: c.priority,
         })
         .collect();

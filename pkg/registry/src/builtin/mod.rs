@@ -11,6 +11,7 @@ pub mod bootstrap;
 mod codec;
 pub mod custom;
 pub mod data;
+mod descriptions;
 mod fields;
 mod info;
 mod kinds;

@@ -294,7 +294,9 @@ impl<'a> Call<'a> {
     }
 
     fn invalid(&self, name: &str, errors: &FieldErrors) -> Status {
-        Status::invalid(&self.info.group_kind(), name, errors)
+        // Events of both groups are refused as those of the group that they are stored in.
+        let kind = GroupKind::new(&self.info.storage.group_resource.group, &self.info.gvk.kind);
+        Status::invalid(&kind, name, errors)
     }
 
     /// Findings of the metadata that every kind has, as the strategy of the kind sees them.

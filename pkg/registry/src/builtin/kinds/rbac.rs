@@ -25,10 +25,12 @@ impl Strategy for Roles {
     built_in!(no_defaults, create_on_update, path_name);
 
     fn prepare_create(&self, new: &mut Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
+        no_empty_rules(new);
         check_grant(new, None, ctx)
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
+        no_empty_rules(new);
         check_grant(new, Some(old), ctx)
     }
 
@@ -76,6 +78,13 @@ impl Strategy for Bindings {
             errors.push(FieldError::invalid(&FieldPath::new("roleRef"), shown, "cannot change roleRef"));
         }
         errors
+    }
+}
+
+/// No rules are null, as they come back from Kubernetes' storage.
+fn no_empty_rules(role: &mut Value) {
+    if list(role, "/rules").is_empty() {
+        super::set(role, "rules", Value::Null);
     }
 }
 

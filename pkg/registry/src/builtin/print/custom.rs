@@ -29,7 +29,16 @@ impl CustomColumn {
     pub fn of_version(version: &Value) -> Vec<Self> {
         let given = version.get("additionalPrinterColumns").and_then(Value::as_array).filter(|c| !c.is_empty());
         let Some(given) = given else {
-            return Self::compile("Age", "date", "", AGE, 0, ".metadata.creationTimestamp").into_iter().collect();
+            return Self::compile(
+                "Age",
+                "date",
+                "",
+                crate::builtin::descriptions::AGE,
+                0,
+                ".metadata.creationTimestamp",
+            )
+            .into_iter()
+            .collect();
         };
         given
             .iter()
@@ -81,12 +90,6 @@ impl CustomColumn {
         }
     }
 }
-
-/// What the column of the age says of itself.
-pub(crate) const AGE: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not \
-    guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is \
-    represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
-    https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 /// A value as a JSONPath prints it.
 fn as_text(value: &Value) -> String {

@@ -13,7 +13,6 @@ mod workloads;
 use kcp_apimachinery::time::Timestamp;
 use serde_json::Value;
 
-pub(crate) use custom::AGE;
 pub use custom::{CustomColumn, custom_cells};
 
 /// Makes the cells of one object.
