@@ -101,7 +101,12 @@ impl Chain {
     ///
     /// # Errors
     /// Those of the first plug-in that refuses.
-    pub fn validate(&self, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), Status> {
+    pub fn validate(
+        &self,
+        attributes: &Attributes<'_>,
+        object: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
         let asked = self.0.iter().filter(|p| p.handles(attributes.operation));
         asked.into_iter().try_for_each(|p| p.validate(attributes, object, old))
     }
@@ -143,7 +148,8 @@ mod tests {
     #[test]
     fn plugins_see_what_they_handle() {
         let chain = Chain::new(vec![Arc::new(Label)]);
-        let (cluster, kind, user) = (ClusterName::root(), GroupVersionKind::new("", "v1", "ConfigMap"), UserInfo::default());
+        let (cluster, kind, user) =
+            (ClusterName::root(), GroupVersionKind::new("", "v1", "ConfigMap"), UserInfo::default());
         let mut attributes = Attributes {
             operation: Operation::Create,
             cluster: &cluster,

@@ -27,7 +27,11 @@ pub fn may_create_in(resource: &GroupResource, name: &str, namespace: &str, term
 /// 403 for those that nobody deletes.
 pub fn may_delete(name: &str) -> Result<(), Status> {
     if PROTECTED.contains(&name) {
-        return Err(Status::forbidden(&GroupResource::new("", "namespaces"), name, "this namespace may not be deleted"));
+        return Err(Status::forbidden(
+            &GroupResource::new("", "namespaces"),
+            name,
+            "this namespace may not be deleted",
+        ));
     }
     Ok(())
 }
@@ -48,7 +52,10 @@ mod tests {
         assert_eq!((cause.reason.as_str(), cause.field.as_str()), ("NamespaceTerminating", "metadata.namespace"));
         assert!(may_create_in(&GroupResource::new("", "configmaps"), "x", "n", false).is_ok());
         // G-06
-        assert_eq!(may_delete("default").unwrap_err().message, "namespaces \"default\" is forbidden: this namespace may not be deleted");
+        assert_eq!(
+            may_delete("default").unwrap_err().message,
+            "namespaces \"default\" is forbidden: this namespace may not be deleted"
+        );
         assert!(may_delete("other").is_ok());
     }
 }

@@ -97,5 +97,11 @@ pub trait Authority: Send + Sync {
     ///
     /// # Errors
     /// 403 with the list of what he does not hold; 404 when the role that a binding names does not exist.
-    fn check_grant(&self, cluster: &ClusterName, user: &UserInfo, new: &Value, old: Option<&Value>) -> Result<(), Status>;
+    fn check_grant(
+        &self,
+        cluster: &ClusterName,
+        user: &UserInfo,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), Status>;
 }

@@ -36,7 +36,12 @@ pub(crate) struct PerCluster<T> {
 impl<T> PerCluster<T> {
     /// A cache of at most about `limit` values.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { slots: RwLock::default(), epochs: [const { AtomicU64::new(0) }; EPOCHS], clock: AtomicU64::new(0), limit: limit.max(2) }
+        Self {
+            slots: RwLock::default(),
+            epochs: [const { AtomicU64::new(0) }; EPOCHS],
+            clock: AtomicU64::new(0),
+            limit: limit.max(2),
+        }
     }
 
     /// The value of `cluster`; `build` makes it from the state as it is when it is called.

@@ -160,9 +160,19 @@ pub(crate) fn object(body: &Body, info: &ResourceInfo, types: &TypeTable) -> Res
 }
 
 /// The same for a kind that is not the resource's own: the body of a subresource such as `scale` or `token`.
-pub(crate) fn expect_kind(body: &Body, group: &str, version: &str, kind: &str, info: &ResourceInfo, types: &TypeTable) -> Result<Parsed, Status> {
+pub(crate) fn expect_kind(
+    body: &Body,
+    group: &str,
+    version: &str,
+    kind: &str,
+    info: &ResourceInfo,
+    types: &TypeTable,
+) -> Result<Parsed, Status> {
     let unrecognized = |why: String| {
-        Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({})", summary(&body.json)))
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why} ({})",
+            summary(&body.json)
+        ))
     };
     let mut parsed = parse(body).map_err(|e| {
         unrecognized(format!("couldn't get version/kind; json parse error: {}", go_json_error(&body.json, &e)))
@@ -171,7 +181,8 @@ pub(crate) fn expect_kind(body: &Body, group: &str, version: &str, kind: &str, i
     let Value::Object(map) = &mut parsed.value else {
         return Err(unrecognized("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }".to_owned()));
     };
-    let text = |map: &Map<String, Value>, field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |map: &Map<String, Value>, field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (mut got_version, mut got_kind) = (text(map, "apiVersion"), text(map, "kind"));
     let want = GroupVersion::new(group, version);
     if info.custom && own && (got_kind.is_empty() || got_version.is_empty()) {
@@ -193,17 +204,30 @@ pub(crate) fn expect_kind(body: &Body, group: &str, version: &str, kind: &str, i
     Ok(parsed)
 }
 
-fn check_kind(got_version: &str, got_kind: &str, want: &GroupVersion, kind: &str, info: &ResourceInfo, types: &TypeTable, object: &Value) -> Result<(), Status> {
+fn check_kind(
+    got_version: &str,
+    got_kind: &str,
+    want: &GroupVersion,
+    kind: &str,
+    info: &ResourceInfo,
+    types: &TypeTable,
+    object: &Value,
+) -> Result<(), Status> {
     let same_version = *got_version == want.to_string();
     if same_version && got_kind == kind {
         return Ok(());
     }
     let got = GroupVersion::parse(got_version).unwrap_or_default();
     let unhandled = |why: String| {
-        Status::bad_request(format!("{got_kind} in version {} cannot be handled as a {kind}: {why}", go_quote(&got.version)))
+        Status::bad_request(format!(
+            "{got_kind} in version {} cannot be handled as a {kind}: {why}",
+            go_quote(&got.version)
+        ))
     };
     let mismatch = || {
-        Status::bad_request(format!("the API version in the data ({got_version}) does not match the expected API version ({want})"))
+        Status::bad_request(format!(
+            "the API version in the data ({got_version}) does not match the expected API version ({want})"
+        ))
     };
     if info.custom {
         if !same_version {
@@ -217,8 +241,14 @@ fn check_kind(got_version: &str, got_kind: &str, want: &GroupVersion, kind: &str
     match known {
         Some(_) if got_kind == kind => Err(mismatch()),
         Some(_) => {
-            let internal = |group: &str| if group.is_empty() { "core".to_owned() } else { group.split('.').next().unwrap_or(group).to_owned() };
-            Err(unhandled(format!("converting ({}.{got_kind}) to ({}.{kind}): unknown conversion", got.version, internal(&want.group))))
+            let internal = |group: &str| {
+                if group.is_empty() { "core".to_owned() } else { group.split('.').next().unwrap_or(group).to_owned() }
+            };
+            Err(unhandled(format!(
+                "converting ({}.{got_kind}) to ({}.{kind}): unknown conversion",
+                got.version,
+                internal(&want.group)
+            )))
         }
         None => Err(unhandled(format!(
             "no kind {} is registered for version {} in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
@@ -261,7 +291,10 @@ mod tests {
     #[test]
     fn numbers_keep_their_type() {
         let parsed = parse(&Body::json(&b"[9223372036854775807,-1,1.0,1e3,18446744073709551615]"[..])).unwrap();
-        assert_eq!(parsed.value, json!([9_223_372_036_854_775_807_i64, -1, 1.0, 1000.0, 18_446_744_073_709_551_615_u64]));
+        assert_eq!(
+            parsed.value,
+            json!([9_223_372_036_854_775_807_i64, -1, 1.0, 1000.0, 18_446_744_073_709_551_615_u64])
+        );
     }
 
     #[test]

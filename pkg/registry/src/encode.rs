@@ -147,7 +147,10 @@ mod tests {
         assert_eq!(text(&stamped.render(42)), want);
         assert_eq!(text(&encode_at(&object, 42)), want);
         let plain = encode_at(&object, 0);
-        assert_eq!(text(&plain), r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x","uid":"u"},"data":{"a":"1"}}"#);
+        assert_eq!(
+            text(&plain),
+            r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x","uid":"u"},"data":{"a":"1"}}"#
+        );
         let bare = encode_at(&json!({"kind": "K", "metadata": {}}), 1);
         assert_eq!(text(&bare), r#"{"kind":"K","metadata":{"resourceVersion":"1"}}"#);
     }

@@ -22,7 +22,10 @@ pub mod strategy;
 pub mod tenancy;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod token;
+mod type_table;
 pub mod types;
 pub mod virtuals;
 pub mod watch;

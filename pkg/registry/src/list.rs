@@ -50,7 +50,9 @@ impl List {
         out.extend_from_slice(&encode::compact(&self.info.list_kind.as_str().into()));
         out.extend_from_slice(b",\"apiVersion\":");
         out.extend_from_slice(&encode::compact(&self.info.gvk.api_version().into()));
-        out.extend_from_slice(format!(",\"metadata\":{{\"resourceVersion\":\"{}\"", self.meta.resource_version).as_bytes());
+        out.extend_from_slice(
+            format!(",\"metadata\":{{\"resourceVersion\":\"{}\"", self.meta.resource_version).as_bytes(),
+        );
         if !self.meta.continue_token.is_empty() {
             out.extend_from_slice(format!(",\"continue\":\"{}\"", self.meta.continue_token).as_bytes());
         }
@@ -136,7 +138,13 @@ pub(crate) struct Found {
 }
 
 impl Items {
-    pub(crate) fn new(snapshot: Snapshot, prefix: Prefix, after: Option<Key>, selection: Arc<Selection>, renderer: Arc<Renderer>) -> Self {
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        prefix: Prefix,
+        after: Option<Key>,
+        selection: Arc<Selection>,
+        renderer: Arc<Renderer>,
+    ) -> Self {
         let virtuals = Virtuals {
             resource: renderer.info().storage.group_resource.clone(),
             cluster: None,
@@ -157,7 +165,8 @@ impl Items {
             if let Some(after) = &self.after {
                 let parts = after.parts();
                 let place = (parts.namespace, parts.name);
-                self.virtuals.at = self.virtuals.objects.partition_point(|o| (o.namespace.as_str(), o.name.as_str()) <= place);
+                self.virtuals.at =
+                    self.virtuals.objects.partition_point(|o| (o.namespace.as_str(), o.name.as_str()) <= place);
             }
         }
         self

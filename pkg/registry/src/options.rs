@@ -1,6 +1,8 @@
 //! Parsing and refusing options: one place for the texts of every entrance (C-09, C-10, C-12, A-09, X-01, X-02, L-08).
 
-use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, GroupKind, Status, field::go_quote, validation::validate_field_manager};
+use kcp_apimachinery::{
+    FieldError, FieldErrors, FieldPath, GroupKind, Status, field::go_quote, validation::validate_field_manager,
+};
 use kcp_storage::Revision;
 use serde_json::Value;
 
@@ -59,7 +61,8 @@ impl WriteOptions {
                     errors.push(FieldError::required(&FieldPath::new("fieldManager"), "is required for apply patch"));
                 }
             } else if self.force.is_some() {
-                errors.push(FieldError::forbidden(&FieldPath::new("force"), "may not be specified for non-apply patch"));
+                errors
+                    .push(FieldError::forbidden(&FieldPath::new("force"), "may not be specified for non-apply patch"));
             }
         }
         errors.extend(validate_field_manager(&self.field_manager, &FieldPath::new("fieldManager")));
@@ -124,7 +127,10 @@ impl DeleteOptions {
             return Ok(());
         }
         let parsed = decode::parse(body).map_err(|e| {
-            Status::bad_request(format!("couldn't get version/kind; json parse error: {}", decode::go_json_error(&body.json, &e)))
+            Status::bad_request(format!(
+                "couldn't get version/kind; json parse error: {}",
+                decode::go_json_error(&body.json, &e)
+            ))
         })?;
         let value = parsed.value;
         if !value.is_object() {
@@ -133,7 +139,9 @@ impl DeleteOptions {
         let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
         let (version, kind) = (text("apiVersion"), text("kind"));
         let own = info.gvk.api_version();
-        if (!kind.is_empty() && kind != "DeleteOptions") || !(["", "v1", "meta.k8s.io/v1"].contains(&version) || version == own) {
+        if (!kind.is_empty() && kind != "DeleteOptions")
+            || !(["", "v1", "meta.k8s.io/v1"].contains(&version) || version == own)
+        {
             return Err(Status::bad_request(format!(
                 "no kind {} is registered for version {} in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\"",
                 go_quote(kind),
@@ -141,16 +149,23 @@ impl DeleteOptions {
             )));
         }
         let bad = |field: &str, want: &str| {
-            Status::bad_request(format!("json: cannot unmarshal into Go struct field DeleteOptions.{field} of type {want}"))
+            Status::bad_request(format!(
+                "json: cannot unmarshal into Go struct field DeleteOptions.{field} of type {want}"
+            ))
         };
         let field = |name: &str| value.get(name).filter(|v| !v.is_null());
         let mut options = Self::default();
         if let Some(list) = field("dryRun") {
             let items = list.as_array().ok_or_else(|| bad("dryRun", "[]string"))?;
-            options.dry_run = items.iter().map(|v| v.as_str().map(str::to_owned).ok_or_else(|| bad("dryRun", "string"))).collect::<Result<_, _>>()?;
+            options.dry_run = items
+                .iter()
+                .map(|v| v.as_str().map(str::to_owned).ok_or_else(|| bad("dryRun", "string")))
+                .collect::<Result<_, _>>()?;
         }
         if let Some(v) = field("propagationPolicy") {
-            v.as_str().ok_or_else(|| bad("propagationPolicy", "v1.DeletionPropagation"))?.clone_into(&mut options.propagation_policy);
+            v.as_str()
+                .ok_or_else(|| bad("propagationPolicy", "v1.DeletionPropagation"))?
+                .clone_into(&mut options.propagation_policy);
         }
         if let Some(v) = field("orphanDependents") {
             options.orphan_dependents = Some(v.as_bool().ok_or_else(|| bad("orphanDependents", "bool"))?);
@@ -238,20 +253,30 @@ impl ListOptions {
         let (rv, matching) = (self.resource_version.as_str(), self.resource_version_match.as_str());
         if !matching.is_empty() {
             if rv.is_empty() {
-                errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+                errors.push(FieldError::forbidden(
+                    &path,
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ));
             }
             if !self.continue_token.is_empty() {
-                errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
+                errors
+                    .push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
             }
             if !["Exact", "NotOlderThan"].contains(&matching) {
                 errors.push(FieldError::not_supported(&path, matching, &["Exact", "NotOlderThan", ""]));
             }
             if matching == "Exact" && rv == "0" {
-                errors.push(FieldError::forbidden(&path, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+                errors.push(FieldError::forbidden(
+                    &path,
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                ));
             }
         }
         if self.send_initial_events.is_some() {
-            errors.push(FieldError::forbidden(&FieldPath::new("sendInitialEvents"), "sendInitialEvents is forbidden for list"));
+            errors.push(FieldError::forbidden(
+                &FieldPath::new("sendInitialEvents"),
+                "sendInitialEvents is forbidden for list",
+            ));
         }
         if !errors.is_empty() {
             return Err(refuse("ListOptions", &errors));
@@ -277,17 +302,24 @@ impl ListOptions {
         let path = FieldPath::new(MATCH);
         let matching = self.resource_version_match.as_str();
         if self.send_initial_events.is_some() && matching != "NotOlderThan" {
-            errors.push(FieldError::forbidden(&path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            errors.push(FieldError::forbidden(
+                &path,
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
         }
         if !matching.is_empty() {
             if self.send_initial_events.is_none() {
-                errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+                errors.push(FieldError::forbidden(
+                    &path,
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                ));
             }
             if matching != "NotOlderThan" {
                 errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
             }
             if !self.continue_token.is_empty() {
-                errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
+                errors
+                    .push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
             }
         }
         if !errors.is_empty() {
@@ -295,7 +327,9 @@ impl ListOptions {
         }
         let revision = match self.resource_version.as_str() {
             "" => None,
-            text => Some(parse_revision(text).map_err(|e| Status::failure(500, kcp_apimachinery::status::reason::UNKNOWN, e))?),
+            text => Some(
+                parse_revision(text).map_err(|e| Status::failure(500, kcp_apimachinery::status::reason::UNKNOWN, e))?,
+            ),
         };
         let initial = match self.send_initial_events {
             Some(wanted) => wanted,
@@ -414,10 +448,18 @@ mod tests {
         let info = crate::testing::config_maps();
         let mut options = DeleteOptions { propagation_policy: "Sideways".into(), ..DeleteOptions::default() };
         assert_eq!(options.check().unwrap_err().code, 422);
-        options.merge_body(&Body::json(&br#"{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Orphan"}"#[..]), &info).unwrap();
+        options
+            .merge_body(
+                &Body::json(&br#"{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Orphan"}"#[..]),
+                &info,
+            )
+            .unwrap();
         assert_eq!(options.check().unwrap().policy, Some(Policy::Orphan));
         for bad in ["{nope", "[]", r#"{"apiVersion":"v1","kind":"ConfigMap"}"#, r#"{"gracePeriodSeconds":"x"}"#] {
-            assert_eq!(DeleteOptions::default().merge_body(&Body::json(bad.as_bytes().to_vec()), &info).unwrap_err().code, 400);
+            assert_eq!(
+                DeleteOptions::default().merge_body(&Body::json(bad.as_bytes().to_vec()), &info).unwrap_err().code,
+                400
+            );
         }
     }
 }

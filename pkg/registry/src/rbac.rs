@@ -36,7 +36,8 @@ impl RbacSource {
     fn compile(&self, cluster: &ClusterName) -> RbacIndex {
         let snapshot = self.store.snapshot();
         let [cluster_roles, roles, cluster_bindings, bindings] =
-            ["clusterroles", "roles", "clusterrolebindings", "rolebindings"].map(|resource| objects(&snapshot, cluster, resource));
+            ["clusterroles", "roles", "clusterrolebindings", "rolebindings"]
+                .map(|resource| objects(&snapshot, cluster, resource));
         if cluster_roles.is_empty() && roles.is_empty() && cluster_bindings.is_empty() && bindings.is_empty() {
             return RbacIndex::bootstrap_only(&self.bootstrap);
         }

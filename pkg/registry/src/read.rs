@@ -74,7 +74,9 @@ impl Registry {
             }
         };
         let renderer = self.renderer(request);
-        if request.subresource == "scale" && let Some(paths) = &info.scale {
+        if request.subresource == "scale"
+            && let Some(paths) = &info.scale
+        {
             let object = renderer.tree(revision, &value);
             return scale::render(&object, paths);
         }
@@ -103,8 +105,8 @@ impl Registry {
 
     pub(crate) async fn read_at_least(&self, request: &Request, resource_version: &str) -> Result<Bytes, Status> {
         if !matches!(resource_version, "" | "0") {
-            let revision =
-                parse_revision(resource_version).map_err(|e| Status::failure(500, kcp_apimachinery::status::reason::UNKNOWN, e))?;
+            let revision = parse_revision(resource_version)
+                .map_err(|e| Status::failure(500, kcp_apimachinery::status::reason::UNKNOWN, e))?;
             self.reach(revision).await?;
         }
         self.read_one(request)
@@ -118,7 +120,10 @@ impl Registry {
             return Prefix::resource(resource).map(Some).map_err(bad);
         };
         let mut namespace = if info.namespaced { request.namespace.as_str() } else { "" };
-        if info.namespaced && namespace.is_empty() && let Some(only) = &selection.namespace {
+        if info.namespaced
+            && namespace.is_empty()
+            && let Some(only) = &selection.namespace
+        {
             namespace = only;
         }
         if let Some(name) = &selection.name
@@ -191,7 +196,9 @@ impl Registry {
             }
             At::Exact(revision) => self.store().snapshot_at(revision, prefix).map_err(|e| match e {
                 HistoryError::Future { current } => Status::too_large_resource_version(revision, current),
-                HistoryError::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
+                HistoryError::Compacted { .. } => {
+                    Status::expired("The resourceVersion for the provided list is too old.")
+                }
             }),
         }
     }
@@ -215,7 +222,15 @@ impl Registry {
         })
     }
 
-    pub(crate) fn read_tree(&self, snapshot: &Snapshot, cluster: &ClusterName, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+    pub(crate) fn read_tree(
+        &self,
+        snapshot: &Snapshot,
+        cluster: &ClusterName,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Value> {
         let resource = kcp_apimachinery::GroupResource::new(group, resource);
         let key = Key::object(&resource, cluster, namespace, name).ok()?;
         if let Some(entry) = snapshot.get(&key) {
@@ -237,7 +252,8 @@ fn scope_text(request: &Request) -> String {
 }
 
 fn start_key(token: &Token, request: &Request) -> Result<Key, Status> {
-    let bad = || Status::bad_request("invalid continue token: continue key is not valid: the key is not one of this list");
+    let bad =
+        || Status::bad_request("invalid continue token: continue key is not valid: the key is not one of this list");
     let (cluster, namespace, name) = token.parts().ok_or_else(bad)?;
     let cluster = ClusterName::new(cluster).map_err(|_| bad())?;
     let inside = match &request.scope {

@@ -101,12 +101,26 @@ impl Registry {
     ///
     /// # Errors
     /// 405 when logical clusters have different schemas for it and more than metadata is asked for.
-    pub fn wildcard_type(&self, group: &str, version: &str, resource: &str, metadata_only: bool) -> Result<Option<Arc<ResourceInfo>>, Status> {
+    pub fn wildcard_type(
+        &self,
+        group: &str,
+        version: &str,
+        resource: &str,
+        metadata_only: bool,
+    ) -> Result<Option<Arc<ResourceInfo>>, Status> {
         self.served.wildcard(group, version, resource, metadata_only, &self.config.store)
     }
 
     /// Reads an object in the form it is stored in, virtual ones included.
-    pub fn read_value(&self, snapshot: &Snapshot, cluster: &ClusterName, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+    pub fn read_value(
+        &self,
+        snapshot: &Snapshot,
+        cluster: &ClusterName,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Value> {
         self.read_tree(snapshot, cluster, group, resource, namespace, name)
     }
 
@@ -158,7 +172,13 @@ impl Registry {
     ///
     /// # Errors
     /// As rows and F-01 to F-23 say.
-    pub async fn patch(&self, request: &Request, kind: PatchKind, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
+    pub async fn patch(
+        &self,
+        request: &Request,
+        kind: PatchKind,
+        body: &Body,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
         let written = self.write_patch(request, kind, body, options).await?;
         self.after_write(request, &written.object).await;
         Ok(written)
@@ -178,7 +198,12 @@ impl Registry {
     ///
     /// # Errors
     /// As rows X-13 and L-01 to L-20 say.
-    pub async fn delete_collection(&self, request: &Request, options: &DeleteOptions, list: &ListOptions) -> Result<List, Status> {
+    pub async fn delete_collection(
+        &self,
+        request: &Request,
+        options: &DeleteOptions,
+        list: &ListOptions,
+    ) -> Result<List, Status> {
         self.remove_many(request, options, list).await
     }
 
@@ -189,7 +214,8 @@ impl Registry {
             return;
         }
         let Ok(cluster) = request.cluster() else { return };
-        let named = crate::scan::metadata(object).and_then(|m| crate::scan::member(m, "name")).and_then(crate::scan::text);
+        let named =
+            crate::scan::metadata(object).and_then(|m| crate::scan::member(m, "name")).and_then(crate::scan::text);
         let name = if request.name.is_empty() { named.unwrap_or_default() } else { &request.name };
         crd::settle(self, cluster, name).await;
     }

@@ -62,7 +62,10 @@ impl Renderer {
 
     /// Whether the stored bytes are the answer.
     pub(crate) fn is_plain(&self, revision: Revision, bytes: &[u8]) -> bool {
-        !self.annotate && !self.info.strategy.converts() && revision >= self.fixup_before && bytes.starts_with(&self.head)
+        !self.annotate
+            && !self.info.strategy.converts()
+            && revision >= self.fixup_before
+            && bytes.starts_with(&self.head)
     }
 
     /// The bytes of the answer for the stored `bytes`, written at `revision`.
@@ -124,7 +127,9 @@ impl Renderer {
 fn annotated(bytes: &Bytes, cluster: &str) -> Bytes {
     const META: &[u8] = b"\"metadata\":{";
     const ANNOTATIONS: &[u8] = b"\"annotations\":{";
-    let Some(at) = bytes.windows(META.len()).position(|w| w == META).map(|at| at + META.len()) else { return bytes.clone() };
+    let Some(at) = bytes.windows(META.len()).position(|w| w == META).map(|at| at + META.len()) else {
+        return bytes.clone();
+    };
     let (before, after) = bytes.split_at(at);
     let pair = format!("\"{}\":\"{cluster}\"", kcp_apis::core::CLUSTER_ANNOTATION);
     let mut out = BytesMut::with_capacity(bytes.len() + pair.len() + ANNOTATIONS.len() + 2);

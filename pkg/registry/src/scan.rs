@@ -117,7 +117,9 @@ mod tests {
 
     #[test]
     fn broken_bytes_are_nothing() {
-        for bad in ["", "{", "{\"", "{\"a", "{\"a\":", "{\"a\":{", "{\"a\":\"\\", "[1]", "{\"metadata\":{\"labels\":{\"a"] {
+        for bad in
+            ["", "{", "{\"", "{\"a", "{\"a\":", "{\"a\":{", "{\"a\":\"\\", "[1]", "{\"metadata\":{\"labels\":{\"a"]
+        {
             assert_eq!(metadata(bad.as_bytes()).map(<[u8]>::len).filter(|_| false), None);
             assert!(labels(bad.as_bytes()).is_empty());
         }

@@ -33,7 +33,8 @@ impl Selection {
     /// Parses the selectors; `name` is the name in the URL of a legacy watch.
     pub(crate) fn new(options: &ListOptions, info: &ResourceInfo, name: &str) -> Result<Self, Status> {
         let labels = LabelSelector::parse(&options.label_selector).map_err(|e| Status::bad_request(e.to_string()))?;
-        let mut fields = FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
+        let mut fields =
+            FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let mut deep = false;
         for requirement in fields.requirements() {
             let path = requirement.path.as_str();

@@ -224,7 +224,13 @@ pub trait Strategy: Send + Sync {
     ///
     /// # Errors
     /// Whatever the client is to be told.
-    fn extra_ops(&self, new: &Value, old: Option<&Value>, ctx: &StrategyContext<'_>, ops: &mut Vec<Op>) -> Result<(), Status> {
+    fn extra_ops(
+        &self,
+        new: &Value,
+        old: Option<&Value>,
+        ctx: &StrategyContext<'_>,
+        ops: &mut Vec<Op>,
+    ) -> Result<(), Status> {
         let _ = (new, old, ctx, ops);
         Ok(())
     }

@@ -56,8 +56,13 @@ impl Fixture {
             [group, version, resource] => (group, version, resource),
             _ => panic!("{what}"),
         };
-        let info = self.registry.types(cluster).lookup(group, version, resource).unwrap_or_else(|| panic!("{what} is not served"));
-        let user = UserInfo { username: "tester".into(), groups: vec!["system:authenticated".into()], ..UserInfo::default() };
+        let info = self
+            .registry
+            .types(cluster)
+            .lookup(group, version, resource)
+            .unwrap_or_else(|| panic!("{what} is not served"));
+        let user =
+            UserInfo { username: "tester".into(), groups: vec!["system:authenticated".into()], ..UserInfo::default() };
         Request::new(cluster.clone(), info, Arc::new(user)).in_namespace(namespace)
     }
 
@@ -74,7 +79,12 @@ impl Fixture {
         WriteOptions { user_agent: "test/1".into(), ..WriteOptions::default() }
     }
 
-    pub(crate) async fn make(&self, what: &str, namespace: &str, object: Value) -> Result<Value, kcp_apimachinery::Status> {
+    pub(crate) async fn make(
+        &self,
+        what: &str,
+        namespace: &str,
+        object: Value,
+    ) -> Result<Value, kcp_apimachinery::Status> {
         let request = self.request(what, namespace);
         let body = Self::body(&request, object);
         let written = self.registry.create(&request, &body, &Self::options()).await?;
@@ -88,17 +98,29 @@ impl Fixture {
     }
 
     /// Names of the items of a list.
-    pub(crate) async fn names(&self, what: &str, namespace: &str, options: ListOptions) -> Result<Vec<String>, kcp_apimachinery::Status> {
+    pub(crate) async fn names(
+        &self,
+        what: &str,
+        namespace: &str,
+        options: ListOptions,
+    ) -> Result<Vec<String>, kcp_apimachinery::Status> {
         let request = self.request(what, namespace);
         let mut list = self.registry.list(&request, &options).await?;
-        Ok(list.items().map(|i| serde_json::from_slice::<Value>(&i).unwrap()["metadata"]["name"].as_str().unwrap().to_owned()).collect())
+        Ok(list
+            .items()
+            .map(|i| serde_json::from_slice::<Value>(&i).unwrap()["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect())
     }
 
     /// Defines a namespaced type `things.example.com` with a schema for spec and status, and selectable fields.
     pub(crate) async fn define_things(&self) {
-        self.make("apiextensions.k8s.io/v1/customresourcedefinitions", "", things(json!({"size": {"type": "integer"}, "color": {"type": "string"}})))
-            .await
-            .unwrap();
+        self.make(
+            "apiextensions.k8s.io/v1/customresourcedefinitions",
+            "",
+            things(json!({"size": {"type": "integer"}, "color": {"type": "string"}})),
+        )
+        .await
+        .unwrap();
     }
 }
 

@@ -110,7 +110,11 @@ struct Definition {
 }
 
 impl Registry {
-    pub(crate) async fn open_watch(self: &Arc<Self>, request: &Request, options: &ListOptions) -> Result<WatchStream, Status> {
+    pub(crate) async fn open_watch(
+        self: &Arc<Self>,
+        request: &Request,
+        options: &ListOptions,
+    ) -> Result<WatchStream, Status> {
         let (revision, initial) = options.check_watch()?;
         let selection = Arc::new(Selection::new(options, &request.info, &request.name)?);
         let prefix = self.range_of(request, &selection)?;
@@ -183,7 +187,10 @@ impl Definition {
         let types = self.registry.types(&self.cluster);
         let now = types.lookup(&info.gvk.group, &info.gvk.version, &info.resource);
         now.is_some_and(|now| {
-            now.openapi == info.openapi && now.gvk == info.gvk && now.namespaced == info.namespaced && now.storage == info.storage
+            now.openapi == info.openapi
+                && now.gvk == info.gvk
+                && now.namespaced == info.namespaced
+                && now.storage == info.storage
         })
     }
 
@@ -228,8 +235,11 @@ impl WatchStream {
             };
             match changes.poll_next(cx) {
                 Poll::Ready(Ok(events)) => {
-                    let shown: Vec<WatchEvent> =
-                        events.iter().filter(|e| last.is_none_or(|last| e.revision <= last)).filter_map(|e| self.map(e)).collect();
+                    let shown: Vec<WatchEvent> = events
+                        .iter()
+                        .filter(|e| last.is_none_or(|last| e.revision <= last))
+                        .filter_map(|e| self.map(e))
+                        .collect();
                     if !shown.is_empty() {
                         return Poll::Ready(Some(shown));
                     }
@@ -338,7 +348,13 @@ impl WatchStream {
             value = bytes.unwrap_or(value);
         } else if kind == natural && self.renderer.is_plain(event.revision, &value) {
             let frame = event.frame.get_or_init(|| frame(kind.as_str(), &value)).clone();
-            return Some(WatchEvent { kind, object: value, frame, revision: event.revision, initial_events_end: false });
+            return Some(WatchEvent {
+                kind,
+                object: value,
+                frame,
+                revision: event.revision,
+                initial_events_end: false,
+            });
         }
         let object = self.renderer.render(parts.cluster, event.revision, &value);
         Some(WatchEvent::new(kind, object, event.revision))

@@ -19,7 +19,8 @@ use crate::{
     builtin::custom,
     strategy::Plain,
     types::{
-        ALL_VERBS, LazySchema, ResourceInfo, ScalePaths, SelectableField, StorageInfo, SubresourceInfo, storage_version_hash,
+        ALL_VERBS, LazySchema, ResourceInfo, ScalePaths, SelectableField, StorageInfo, SubresourceInfo,
+        storage_version_hash,
     },
 };
 
@@ -118,7 +119,15 @@ impl<'a> Parts<'a> {
     fn hash(&self) -> [u8; 32] {
         let same = schema_of(self.version) == schema_of(self.storage);
         let all = json!([
-            self.group, self.namespaced, self.version, text(self.storage, "name"), same, self.names, self.deleting, self.learned, self.warning
+            self.group,
+            self.namespaced,
+            self.version,
+            text(self.storage, "name"),
+            same,
+            self.names,
+            self.deleting,
+            self.learned,
+            self.warning
         ]);
         Sha256::digest(all.to_string()).into()
     }
@@ -137,7 +146,8 @@ impl<'a> Parts<'a> {
         text(names, "listKind").clone_into(&mut info.list_kind);
         info.short_names = texts(names, "shortNames");
         info.categories = texts(names, "categories");
-        info.storage = StorageInfo { group_resource: GroupResource::new(self.group, plural), api_version: stored.api_version() };
+        info.storage =
+            StorageInfo { group_resource: GroupResource::new(self.group, plural), api_version: stored.api_version() };
         info.storage_version_hash = storage_version_hash(&stored);
         info.openapi = openapi;
         let verbs: &[&str] = if self.deleting { &TERMINATING_VERBS } else { &ALL_VERBS };
@@ -164,7 +174,8 @@ impl<'a> Parts<'a> {
         info.has_generation = true;
         info.columns = custom::columns(version);
         let selectable = version.get("selectableFields").and_then(Value::as_array).into_iter().flatten();
-        info.selectable = selectable.map(|f| SelectableField::at(text(f, "jsonPath").trim_start_matches('.'))).collect();
+        info.selectable =
+            selectable.map(|f| SelectableField::at(text(f, "jsonPath").trim_start_matches('.'))).collect();
         info.custom = true;
         info.strategic_merge = self.learned;
         info.reads_by_schema = schema_of(version) != schema_of(self.storage);

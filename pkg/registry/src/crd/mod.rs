@@ -7,8 +7,8 @@ mod settle;
 use std::sync::Arc;
 
 use kcp_apimachinery::{FieldErrors, FieldPath, GroupResource, Status, object, validation};
-use kcp_logicalcluster::ClusterName;
 use kcp_apis::apiresource::NEGOTIATION_USER;
+use kcp_logicalcluster::ClusterName;
 use kcp_schema::{compat::tolerate_learned, crd};
 use kcp_storage::{Key, KeyError};
 use serde_json::Value;
@@ -57,7 +57,9 @@ impl Strategy for Definitions {
         let unknown = schema.prune(object);
         if let Some(mismatch) = schema.mismatch(object) {
             let kind = &ctx.info.gvk.kind;
-            return Err(Status::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {mismatch}")));
+            return Err(Status::bad_request(format!(
+                "{kind} in version \"v1\" cannot be handled as a {kind}: {mismatch}"
+            )));
         }
         Ok(unknown)
     }
@@ -95,7 +97,11 @@ impl Strategy for Definitions {
     fn validate_update(&self, new: &Value, old: &Value, ctx: &StrategyContext<'_>) -> FieldErrors {
         let part = |value: &Value| value.get("metadata").cloned().unwrap_or_default();
         let known = validation::validate_object_meta_update(&part(new), &part(old), &FieldPath::new("metadata"));
-        let mut errors = if ctx.subresource == "status" { crd::validate_status_update(new, old) } else { crd::validate_update(new, old) };
+        let mut errors = if ctx.subresource == "status" {
+            crd::validate_status_update(new, old)
+        } else {
+            crd::validate_update(new, old)
+        };
         // Group and names cannot change, so what was let in stays in whoever writes.
         tolerate_learned(old, &mut errors);
         without(errors, &known)
@@ -125,6 +131,13 @@ impl Strategy for Definitions {
             list.push(crd::CLEANUP_FINALIZER.into());
         }
         let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
-        crd::status::set_condition(object, "Terminating", "True", "InstanceDeletionPending", message, &ctx.now.rfc3339());
+        crd::status::set_condition(
+            object,
+            "Terminating",
+            "True",
+            "InstanceDeletionPending",
+            message,
+            &ctx.now.rfc3339(),
+        );
     }
 }

@@ -86,7 +86,14 @@ impl Served {
     }
 
     /// The type for requests to all logical clusters: the base's, or the one that all agree on.
-    pub(crate) fn wildcard(&self, group: &str, version: &str, resource: &str, metadata_only: bool, store: &Store) -> Result<Option<Arc<ResourceInfo>>, Status> {
+    pub(crate) fn wildcard(
+        &self,
+        group: &str,
+        version: &str,
+        resource: &str,
+        metadata_only: bool,
+        store: &Store,
+    ) -> Result<Option<Arc<ResourceInfo>>, Status> {
         if let Some(info) = self.base.lookup(group, version, resource) {
             return Ok(Some(info));
         }

@@ -40,9 +40,13 @@ fn decide(registry: &Registry, cluster: &ClusterName, group: &str) -> Vec<Op> {
     let Ok(prefix) = Prefix::cluster(&group_resource(), cluster) else { return Vec::new() };
     let snapshot = registry.store().snapshot();
     let of_group = |key: &Key| defined(key.parts().name).is_some_and(|d| d.group == group);
-    let entries: Vec<(Key, Entry)> =
-        snapshot.range(&prefix, None).filter(|(key, _)| of_group(key)).map(|(key, entry)| (key.clone(), entry.clone())).collect();
-    let mut all: Vec<Value> = entries.iter().map(|(_, e)| serde_json::from_slice(&e.value).unwrap_or_default()).collect();
+    let entries: Vec<(Key, Entry)> = snapshot
+        .range(&prefix, None)
+        .filter(|(key, _)| of_group(key))
+        .map(|(key, entry)| (key.clone(), entry.clone()))
+        .collect();
+    let mut all: Vec<Value> =
+        entries.iter().map(|(_, e)| serde_json::from_slice(&e.value).unwrap_or_default()).collect();
     let now = Timestamp::now().rfc3339();
     let mut ops = Vec::new();
     for (index, (key, entry)) in entries.into_iter().enumerate() {

@@ -56,7 +56,8 @@ impl Birth<'_> {
         let mut ops = Vec::with_capacity(5);
         let mut put = |group: &str, resource: &str, namespace: &str, value: Value| {
             let resource = GroupResource::new(group, resource);
-            let key = Key::object(&resource, self.cluster, namespace, object::name(&value)).map_err(Status::internal)?;
+            let key =
+                Key::object(&resource, self.cluster, namespace, object::name(&value)).map_err(Status::internal)?;
             ops.push(Op::Put { key, value: encode::encode(&value), expect: Expect::Absent });
             Ok::<(), Status>(())
         };
@@ -81,7 +82,8 @@ impl Birth<'_> {
     fn logical_cluster(&self) -> Value {
         let mut meta = self.meta(core::LOGICAL_CLUSTER_NAME, "");
         meta["generation"] = 1.into();
-        meta["annotations"] = json!({core::PATH_ANNOTATION: self.path.as_str(), tenancy::TYPE_ANNOTATION: self.workspace_type});
+        meta["annotations"] =
+            json!({core::PATH_ANNOTATION: self.path.as_str(), tenancy::TYPE_ANNOTATION: self.workspace_type});
         let mut spec = json!({});
         if let Some(owner) = &self.owner {
             spec["owner"] = json!({

@@ -52,10 +52,21 @@ pub(super) struct Resolved {
 }
 
 /// Finds a type: where its path says, or else in `from` and then in each parent up to the root.
-pub(super) fn find(ctx: &StrategyContext<'_>, from: &ClusterName, wanted: &TypeName) -> Option<(TypeName, ClusterName, Value)> {
+pub(super) fn find(
+    ctx: &StrategyContext<'_>,
+    from: &ClusterName,
+    wanted: &TypeName,
+) -> Option<(TypeName, ClusterName, Value)> {
     let tenancy = ctx.registry.tenancy();
     let read = |cluster: &ClusterName| {
-        let found = ctx.registry.read_value(ctx.snapshot, cluster, WORKSPACE_TYPE.group, WORKSPACE_TYPE.resource, "", &wanted.name)?;
+        let found = ctx.registry.read_value(
+            ctx.snapshot,
+            cluster,
+            WORKSPACE_TYPE.group,
+            WORKSPACE_TYPE.resource,
+            "",
+            &wanted.name,
+        )?;
         let path = tenancy.path(cluster)?.to_string();
         Some((TypeName { path, name: wanted.name.clone() }, cluster.clone(), found))
     };
@@ -73,7 +84,11 @@ pub(super) fn find(ctx: &StrategyContext<'_>, from: &ClusterName, wanted: &TypeN
 }
 
 /// A type with all that it extends. Extended types that do not exist add nothing.
-pub(super) fn resolve(ctx: &StrategyContext<'_>, from: &ClusterName, wanted: &TypeName) -> Option<(TypeName, Resolved)> {
+pub(super) fn resolve(
+    ctx: &StrategyContext<'_>,
+    from: &ClusterName,
+    wanted: &TypeName,
+) -> Option<(TypeName, Resolved)> {
     let (name, cluster, object) = find(ctx, from, wanted)?;
     let mut all = Resolved { cluster: Some(cluster.clone()), ..Resolved::default() };
     let mut queue = vec![(name.clone(), cluster, object.clone())];
@@ -119,5 +134,9 @@ pub(super) fn allows(limit: &Value, home: &str, candidates: &BTreeSet<TypeName>)
             home.clone_into(&mut t.path);
         }
     }
-    if types.iter().any(|t| candidates.contains(t)) { Ok(()) } else { Err(types.iter().map(TypeName::to_string).collect()) }
+    if types.iter().any(|t| candidates.contains(t)) {
+        Ok(())
+    } else {
+        Err(types.iter().map(TypeName::to_string).collect())
+    }
 }

@@ -37,14 +37,18 @@ fn forbidden(ctx: &StrategyContext<'_>, name: &str, detail: String) -> Status {
 
 /// The path of the workspace that the request is in.
 fn here(ctx: &StrategyContext<'_>) -> Result<ClusterPath, Status> {
-    ctx.registry.tenancy().path(ctx.cluster).ok_or_else(|| Status::internal(format!("the logical cluster {} has no path", ctx.cluster)))
+    ctx.registry
+        .tenancy()
+        .path(ctx.cluster)
+        .ok_or_else(|| Status::internal(format!("the logical cluster {} has no path", ctx.cluster)))
 }
 
 /// The type of the workspace that the request is in, with what it extends. A logical cluster without one counts as
 /// the root.
 fn own_type(ctx: &StrategyContext<'_>) -> Option<(TypeName, types::Resolved)> {
     let own = ctx.get(LOGICAL_CLUSTER.group, LOGICAL_CLUSTER.resource, "", core::LOGICAL_CLUSTER_NAME);
-    let annotated = own.as_ref().and_then(|o| object::annotation(o, tenancy::TYPE_ANNOTATION)).and_then(TypeName::parse);
+    let annotated =
+        own.as_ref().and_then(|o| object::annotation(o, tenancy::TYPE_ANNOTATION)).and_then(TypeName::parse);
     let root = TypeName { path: ClusterName::ROOT.into(), name: names::ROOT.into() };
     types::resolve(ctx, ctx.cluster, &annotated.unwrap_or(root))
 }
@@ -52,12 +56,19 @@ fn own_type(ctx: &StrategyContext<'_>) -> Option<(TypeName, types::Resolved)> {
 /// The type of a new workspace: as asked for, or what its parent's type says.
 fn wanted_type(new: &Value, parent: Option<&(TypeName, types::Resolved)>) -> TypeName {
     let asked = new.pointer("/spec/type").and_then(TypeName::read);
-    let default = || parent.and_then(|(_, p)| p.object.pointer("/spec/defaultChildWorkspaceType")).and_then(TypeName::read);
+    let default =
+        || parent.and_then(|(_, p)| p.object.pointer("/spec/defaultChildWorkspaceType")).and_then(TypeName::read);
     asked.or_else(default).unwrap_or_else(|| TypeName { path: String::new(), name: names::UNIVERSAL.into() })
 }
 
 /// Whether workspaces of a type may be made in one of the parent's type, by this user.
-fn check_type(ctx: &StrategyContext<'_>, name: &str, wanted: &TypeName, found: &types::Resolved, parent: Option<&(TypeName, types::Resolved)>) -> Result<(), Status> {
+fn check_type(
+    ctx: &StrategyContext<'_>,
+    name: &str,
+    wanted: &TypeName,
+    found: &types::Resolved,
+    parent: Option<&(TypeName, types::Resolved)>,
+) -> Result<(), Status> {
     if let Some(cluster) = &found.cluster {
         let access = Access {
             verb: tenancy::USE_VERB,
@@ -83,7 +94,9 @@ fn check_type(ctx: &StrategyContext<'_>, name: &str, wanted: &TypeName, found: &
         );
         return Err(forbidden(ctx, name, text));
     }
-    if let Err(allowed) = types::allows(&limit(&parent.object, "limitAllowedChildren"), &parent_name.path, &found.aliases) {
+    if let Err(allowed) =
+        types::allows(&limit(&parent.object, "limitAllowedChildren"), &parent_name.path, &found.aliases)
+    {
         let text = format!(
             "workspace type {parent_name} only allows [{}] workspaces as children, but the type {wanted} only implements [{}]",
             allowed.join(" "),
@@ -204,7 +217,13 @@ impl Strategy for Workspaces {
         errors
     }
 
-    fn extra_ops(&self, new: &Value, old: Option<&Value>, ctx: &StrategyContext<'_>, ops: &mut Vec<Op>) -> Result<(), Status> {
+    fn extra_ops(
+        &self,
+        new: &Value,
+        old: Option<&Value>,
+        ctx: &StrategyContext<'_>,
+        ops: &mut Vec<Op>,
+    ) -> Result<(), Status> {
         if old.is_some() {
             return Ok(());
         }
@@ -234,11 +253,16 @@ impl Strategy for Workspaces {
         // as this request has seen them.
         let parent = ctx.registry.tenancy().parent(ctx.cluster);
         let own = Key::object(&LOGICAL_CLUSTER.group_resource(), ctx.cluster, "", core::LOGICAL_CLUSTER_NAME);
-        let above = parent.and_then(|(cluster, name)| Key::object(&WORKSPACE.group_resource(), &cluster, "", &name).ok());
+        let above =
+            parent.and_then(|(cluster, name)| Key::object(&WORKSPACE.group_resource(), &cluster, "", &name).ok());
         for key in own.ok().into_iter().chain(above) {
             let Some(entry) = ctx.snapshot.get(&key) else { continue };
             if crate::scan::is_deleting(&entry.value) {
-                return Err(forbidden(ctx, object::name(new), "the workspace that it would be in is being deleted".to_owned()));
+                return Err(forbidden(
+                    ctx,
+                    object::name(new),
+                    "the workspace that it would be in is being deleted".to_owned(),
+                ));
             }
             ops.push(Op::Check { key, expect: Expect::Revision(entry.revision) });
         }

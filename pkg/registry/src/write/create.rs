@@ -9,17 +9,22 @@ use serde_json::Value;
 use super::{ATTEMPTS, Call, Refusal, meta};
 use crate::{
     decode, encode,
+    options::WriteVerb,
     read::{find, key_of},
     registry::Registry,
     request::{Body, Request, WriteOptions, Written},
-    options::WriteVerb,
 };
 
 /// How often a name is generated before the client is told to try again (C-04).
 const NAMES: usize = 8;
 
 impl Registry {
-    pub(crate) async fn write_new(&self, request: &Request, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
+    pub(crate) async fn write_new(
+        &self,
+        request: &Request,
+        body: &Body,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
         let options = options.check(WriteVerb::Create)?;
         let call = Call::new(self, request, options)?;
         if !request.subresource.is_empty() {
@@ -163,7 +168,10 @@ impl Call<'_> {
         let parent = self.renderer.tree(parent.revision, &parent.value);
         let name = object::name(&parsed.value);
         if !name.is_empty() && name != self.request.name {
-            return Err(Status::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({})", self.request.name)));
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                self.request.name
+            )));
         }
         let mut asked = parsed.value;
         if let Some(schema) = crate::builtin::subresource_schema(kind) {

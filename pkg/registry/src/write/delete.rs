@@ -32,7 +32,12 @@ impl Registry {
         call.delete(&options).await
     }
 
-    pub(crate) async fn remove_many(&self, request: &Request, options: &DeleteOptions, list: &ListOptions) -> Result<List, Status> {
+    pub(crate) async fn remove_many(
+        &self,
+        request: &Request,
+        options: &DeleteOptions,
+        list: &ListOptions,
+    ) -> Result<List, Status> {
         let options = options.check()?;
         let call = Call::new(self, request, Write { dry_run: options.dry_run, ..Write::default() })?;
         let mut found = self.read_list(request, list).await?;
@@ -136,7 +141,10 @@ impl Call<'_> {
             return Ok(());
         }
         if !ops.is_empty() {
-            let keys: Vec<Key> = ops.iter().filter_map(|op| if let Op::Delete { key, .. } = op { Some(key.clone()) } else { None }).collect();
+            let keys: Vec<Key> = ops
+                .iter()
+                .filter_map(|op| if let Op::Delete { key, .. } = op { Some(key.clone()) } else { None })
+                .collect();
             match self.commit(ops).await {
                 Ok(_) => {}
                 Err(Refusal::Failed(status)) => return Err(status),
@@ -211,7 +219,8 @@ impl Call<'_> {
         let name = object::name(old);
         // Kubernetes names the kind here; namespaces check for themselves and name the resource.
         let namespaces = self.info.storage.group_resource == GroupResource::new("", "namespaces");
-        let what = if namespaces { self.resource() } else { GroupResource::new(&self.info.gvk.group, &self.info.gvk.kind) };
+        let what =
+            if namespaces { self.resource() } else { GroupResource::new(&self.info.gvk.group, &self.info.gvk.kind) };
         let uid = object::uid(old);
         if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
             let detail = if namespaces {
@@ -271,4 +280,3 @@ impl Call<'_> {
         status
     }
 }
-

@@ -125,7 +125,7 @@ pub(super) fn set(value: &mut Value, field: &str, to: Option<Value>) {
 
 /// Whether two states differ outside of the metadata, and outside of the status where that is a world of its own.
 fn differs(new: &Value, old: &Value, has_status: bool) -> bool {
-    let counts = |key: &str| !matches!(key, "metadata" | "apiVersion" | "kind") && !(has_status && key == "status");
+    let counts = |key: &str| !(matches!(key, "metadata" | "apiVersion" | "kind") || has_status && key == "status");
     let (Some(a), Some(b)) = (new.as_object(), old.as_object()) else { return new != old };
     let mut seen = 0;
     for (key, value) in a.iter().filter(|(k, _)| counts(k)) {

@@ -14,7 +14,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kcp_admission as admission;
-use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, GroupKind, GroupResource, Status, object, status::reason, time::Timestamp, validation};
+use kcp_apimachinery::{
+    FieldError, FieldErrors, FieldPath, GroupKind, GroupResource, Status, object, status::reason, time::Timestamp,
+    validation,
+};
 use kcp_logicalcluster::ClusterName;
 use kcp_merge::managed::{ResetFields, Writer};
 use kcp_storage::{Batch, CommitError, Expect, Key, Op, Revision, Snapshot, Stamped};
@@ -125,7 +128,11 @@ impl<'a> Call<'a> {
             return reset;
         }
         let group = &self.info.gvk.group;
-        let served = self.types.versions(group).into_iter().filter(|v| self.types.lookup(group, &v.version, &self.info.resource).is_some());
+        let served = self
+            .types
+            .versions(group)
+            .into_iter()
+            .filter(|v| self.types.lookup(group, &v.version, &self.info.resource).is_some());
         reset.with_versions(served.map(|v| v.to_string()))
     }
 
@@ -150,7 +157,12 @@ impl<'a> Call<'a> {
     }
 
     /// Warns of unknown and duplicate fields, or refuses them (C-12).
-    fn report(&self, duplicates: &[String], unknown: &[String], refuse: impl FnOnce(String) -> Status) -> Result<(), Status> {
+    fn report(
+        &self,
+        duplicates: &[String],
+        unknown: &[String],
+        refuse: impl FnOnce(String) -> Status,
+    ) -> Result<(), Status> {
         if self.options.validation == FieldValidation::Ignore || (duplicates.is_empty() && unknown.is_empty()) {
             return Ok(());
         }
@@ -173,7 +185,9 @@ impl<'a> Call<'a> {
         } else if given.is_empty() {
             meta.insert("namespace".into(), self.request.namespace.as_str().into());
         } else if given != self.request.namespace {
-            return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+            return Err(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
         }
         Ok(())
     }
@@ -189,7 +203,9 @@ impl<'a> Call<'a> {
         if given == wanted {
             return Ok(());
         }
-        Err(Status::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({wanted})")))
+        Err(Status::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({wanted})"
+        )))
     }
 
     /// Mutating plug-ins.
@@ -199,7 +215,12 @@ impl<'a> Call<'a> {
     }
 
     /// Validating plug-ins.
-    fn admit_valid(&self, operation: admission::Operation, value: Option<&Value>, old: Option<&Value>) -> Result<(), Status> {
+    fn admit_valid(
+        &self,
+        operation: admission::Operation,
+        value: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
         let chain = &self.registry.config.admission;
         if chain.is_empty() { Ok(()) } else { chain.validate(&self.attributes(operation), value, old) }
     }
@@ -239,8 +260,15 @@ impl<'a> Call<'a> {
         let types = self.registry.types(self.cluster);
         let storage = &self.info.storage.group_resource;
         let Some(definition) = types.definition(storage) else {
-            if self.info.custom && self.registry.base().definition(storage).is_none() && !self.registry.is_base(self.info) {
-                return Err(Status::failure(404, reason::NOT_FOUND, "the server could not find the requested resource"));
+            if self.info.custom
+                && self.registry.base().definition(storage).is_none()
+                && !self.registry.is_base(self.info)
+            {
+                return Err(Status::failure(
+                    404,
+                    reason::NOT_FOUND,
+                    "the server could not find the requested resource",
+                ));
             }
             return Ok(());
         };
@@ -286,7 +314,9 @@ impl<'a> Call<'a> {
     }
 
     fn written(&self, stored: &Bytes, created: bool) -> Result<Written, Status> {
-        if self.request.subresource == "scale" && let Some(paths) = &self.info.scale {
+        if self.request.subresource == "scale"
+            && let Some(paths) = &self.info.scale
+        {
             let value = self.renderer.tree(Revision::MAX, stored);
             return Ok(Written { object: scale::render(&value, paths)?, created });
         }
@@ -333,7 +363,9 @@ pub(crate) async fn commit(registry: &Registry, ops: Vec<Op>) -> Result<Revision
         Err(CommitError::Full { needed, available }) => Err(Refusal::Failed(Status::failure(
             507,
             reason::INSUFFICIENT_STORAGE,
-            format!("the server is out of storage: {available} bytes are left, {needed} are needed; objects can still be deleted"),
+            format!(
+                "the server is out of storage: {available} bytes are left, {needed} are needed; objects can still be deleted"
+            ),
         ))),
         Err(CommitError::TooLarge { limit, .. }) => {
             Err(Refusal::Failed(Status::too_large(format!("Request entity too large: limit is {limit}"))))

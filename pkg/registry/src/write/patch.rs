@@ -29,7 +29,13 @@ pub(super) struct Produced {
 }
 
 impl Registry {
-    pub(crate) async fn write_patch(&self, request: &Request, kind: PatchKind, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
+    pub(crate) async fn write_patch(
+        &self,
+        request: &Request,
+        kind: PatchKind,
+        body: &Body,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
         if kind == PatchKind::Strategic && request.info.custom && !request.info.strategic_merge {
             // Garbage collectors and kubectl rely on it.
             return Err(Status::unsupported_media_type(
@@ -54,9 +60,12 @@ impl Patch {
             return JsonPatch::parse(&body.json).map(Self::Json);
         }
         let what = if kind == PatchKind::Apply { "error decoding YAML" } else { "error decoding patch" };
-        let parsed = decode::parse(body).map_err(|e| Status::bad_request(format!("{what}: {}", decode::go_json_error(&body.json, &e))))?;
+        let parsed = decode::parse(body)
+            .map_err(|e| Status::bad_request(format!("{what}: {}", decode::go_json_error(&body.json, &e))))?;
         if !parsed.value.is_object() {
-            return Err(Status::bad_request(format!("{what}: json: cannot unmarshal into Go value of type map[string]interface {{}}")));
+            return Err(Status::bad_request(format!(
+                "{what}: json: cannot unmarshal into Go value of type map[string]interface {{}}"
+            )));
         }
         Ok(match kind {
             PatchKind::Merge => Self::Merge(parsed),
@@ -152,7 +161,11 @@ impl Call<'_> {
             let error = FieldError::invalid(&FieldPath::new("patch"), shown.to_string(), why);
             Status::invalid(&GroupKind::default(), "", &vec![error])
         };
-        let unknown = self.info.strategy.decode(&mut value, &context).map_err(|status| if apply { status } else { refuse(&status.message) })?;
+        let unknown = self
+            .info
+            .strategy
+            .decode(&mut value, &context)
+            .map_err(|status| if apply { status } else { refuse(&status.message) })?;
         self.report(patch.duplicates(), &unknown, |text| refuse(&format!("strict decoding error: {text}")))?;
         self.info.strategy.default(&mut value, &context);
         self.dedup_owners(&mut value);
@@ -167,7 +180,14 @@ impl Call<'_> {
             let replicas: Vec<&str> = scale::fields(&paths.spec_replicas).collect();
             let configuration = managed::scale_configuration(&applied.value, &self.info.gvk, &replicas)?;
             scale::wanted(&applied.value, &self.request.name)?;
-            let value = managed::apply(Some(old), configuration, self.options.force, &self.writer(), schema.root(), &self.reset_fields())?;
+            let value = managed::apply(
+                Some(old),
+                configuration,
+                self.options.force,
+                &self.writer(),
+                schema.root(),
+                &self.reset_fields(),
+            )?;
             return Ok(Produced { value, tracked: true });
         }
         let before = scale::of(old, paths)?;

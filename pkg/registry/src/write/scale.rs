@@ -32,7 +32,9 @@ pub(crate) fn of(object: &Value, paths: &ScalePaths) -> Result<Value, Status> {
     let selector = paths.label_selector.as_deref().and_then(|path| get(object, path));
     let selector = match selector {
         Some(Value::String(text)) => text.clone(),
-        Some(value) if paths.structured_selector => LabelSelector::from_object(value).map(|s| s.to_string()).unwrap_or_default(),
+        Some(value) if paths.structured_selector => {
+            LabelSelector::from_object(value).map(|s| s.to_string()).unwrap_or_default()
+        }
         _ => String::new(),
     };
     if !selector.is_empty() {
@@ -55,7 +57,9 @@ pub(super) fn wanted(scale: &Value, name: &str) -> Result<i64, Status> {
     let refuse = |error: FieldError| Status::invalid(&GroupKind::new("autoscaling", "Scale"), name, &vec![error]);
     let Some(given) = given else { return Ok(0) };
     let Some(replicas) = given.as_i64().filter(|n| *n <= MAX_REPLICAS) else {
-        return Err(Status::bad_request("Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32"));
+        return Err(Status::bad_request(
+            "Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32",
+        ));
     };
     if replicas < 0 {
         return Err(refuse(FieldError::invalid(&path, replicas, "must be greater than or equal to 0")));

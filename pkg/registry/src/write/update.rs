@@ -32,7 +32,12 @@ pub(super) enum Change {
 }
 
 impl Registry {
-    pub(crate) async fn write_over(&self, request: &Request, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
+    pub(crate) async fn write_over(
+        &self,
+        request: &Request,
+        body: &Body,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
         let options = options.check(WriteVerb::Update)?;
         let call = Call::new(self, request, options)?;
         if request.subresource == "scale" {
@@ -137,7 +142,9 @@ impl Call<'_> {
                 self.check_name(&produced.value)?;
                 let uid = object::uid(&produced.value);
                 if !uid.is_empty() {
-                    let detail = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+                    let detail = format!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    );
                     return Err(Status::conflict(&self.resource(), &self.request.name, &detail));
                 }
                 Ok(produced)
@@ -152,11 +159,14 @@ impl Call<'_> {
         let given = object::resource_version(new);
         let uid = object::uid(new);
         if matches!(change, Change::Replace(_)) && !uid.is_empty() {
-            let current = crate::scan::metadata(&existing.value).and_then(|m| crate::scan::member(m, "uid")).and_then(crate::scan::text);
+            let current = crate::scan::metadata(&existing.value)
+                .and_then(|m| crate::scan::member(m, "uid"))
+                .and_then(crate::scan::text);
             let current = current.unwrap_or_default();
             if uid != current {
                 let group = if self.info.custom { format!("{}/", resource.group) } else { String::new() };
-                let namespace = if self.info.namespaced { format!("{}/", self.request.namespace) } else { String::new() };
+                let namespace =
+                    if self.info.namespaced { format!("{}/", self.request.namespace) } else { String::new() };
                 let detail = format!(
                     "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{namespace}{}, ResourceVersion: 0, \
                      AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {current}",
@@ -182,7 +192,8 @@ impl Call<'_> {
         let path = FieldPath::new("metadata");
         let part = |value: &'_ Value| value.get("metadata").cloned().unwrap_or(Value::Null);
         let (meta, old_meta) = (part(new), part(old));
-        let mut errors = validation::validate_object_meta(&meta, self.info.namespaced, validation::name_is_path_segment, &path);
+        let mut errors =
+            validation::validate_object_meta(&meta, self.info.namespaced, validation::name_is_path_segment, &path);
         let update = validation::validate_object_meta_update(&meta, &old_meta, &path);
         if !errors.is_empty() || !update.is_empty() {
             // Kubernetes looks at the metadata in the generic part and again in the strategy, and lists each finding
@@ -198,7 +209,11 @@ impl Call<'_> {
         }
         if self.info.strategy.validates_by_schema() {
             let found = self.info.schema.get().validate(new, Some(old));
-            errors.extend(if self.request.subresource == "status" && self.info.custom { below_status(found) } else { found });
+            errors.extend(if self.request.subresource == "status" && self.info.custom {
+                below_status(found)
+            } else {
+                found
+            });
         }
         errors.extend(self.info.strategy.validate_update(new, old, &self.context(snapshot)));
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(&self.request.name, &errors)) }
@@ -207,7 +222,10 @@ impl Call<'_> {
     /// Whether an object that is being deleted has nothing left to live for (U-10, G-05).
     fn ends(&self, new: &Value) -> bool {
         let grace = new.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
-        object::is_deleting(new) && object::finalizers(new).next().is_none() && grace == 0 && !self.info.strategy.is_held(new)
+        object::is_deleting(new)
+            && object::finalizers(new).next().is_none()
+            && grace == 0
+            && !self.info.strategy.is_held(new)
     }
 
     /// Deletes the object in the same request. The answer shows the old resourceVersion, the event a newer one.

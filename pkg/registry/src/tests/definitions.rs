@@ -1,0 +1,173 @@
+//! CRD rows.
+
+use kcp_apimachinery::object;
+use serde_json::{Value, json};
+
+use crate::{
+    Body, DeleteOptions, ListOptions, PatchKind,
+    testing::{Fixture, THINGS, things},
+};
+
+const CRDS: &str = "apiextensions.k8s.io/v1/customresourcedefinitions";
+
+async fn patch(f: &Fixture, name: &str, kind: PatchKind, patch: Value) -> Result<Value, kcp_apimachinery::Status> {
+    let request = f.request(CRDS, "").named(name);
+    let written = f.registry.patch(&request, kind, &Body::from(&patch), &Fixture::options()).await?;
+    Ok(serde_json::from_slice(&written.object).unwrap())
+}
+
+fn condition<'a>(crd: &'a Value, kind: &str) -> &'a Value {
+    crd["status"]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == kind).unwrap()
+}
+
+#[tokio::test]
+async fn a_type_is_served_when_its_definition_is_answered() {
+    // CRD-02, CRD-03, CRD-05, CRD-07, D-16
+    let f = Fixture::new().await;
+    let other = kcp_logicalcluster::ClusterName::new("other").unwrap();
+    assert!(f.registry.types(&f.cluster).is_base_only());
+    let made = f.make(CRDS, "", things(json!({}))).await;
+    // things() selects by a field that this schema lacks.
+    assert_eq!(made.unwrap_err().code, 422);
+    f.define_things().await;
+    let crd = f.get(CRDS, "", "things.example.com").await.unwrap();
+    assert_eq!(condition(&crd, "Established")["status"], "True");
+    assert_eq!(condition(&crd, "NamesAccepted")["reason"], "NoConflicts");
+    assert_eq!(
+        crd["status"]["acceptedNames"],
+        json!({"kind": "Thing", "listKind": "ThingList", "plural": "things", "singular": "thing"})
+    );
+    assert_eq!(crd["status"]["storedVersions"], json!(["v1"]));
+    f.make(THINGS, "a", json!({"metadata": {"name": "first"}})).await.unwrap();
+    assert!(f.registry.types(&other).lookup("example.com", "v1", "things").is_none(), "LC-02");
+    let groups: Vec<String> = f.registry.types(&f.cluster).groups().into_iter().map(|g| g.name).collect();
+    assert_eq!(groups.last().map(String::as_str), Some("workload.kcp.dev"));
+    assert!(groups.iter().any(|g| g == "example.com"));
+}
+
+#[tokio::test]
+async fn equal_definitions_share_one_type() {
+    let f = Fixture::new().await;
+    f.define_things().await;
+    let other = kcp_logicalcluster::ClusterName::new("other").unwrap();
+    let request = f.request_in(&other, CRDS, "");
+    let spec = json!({"size": {"type": "integer"}, "color": {"type": "string"}});
+    f.registry.create(&request, &Fixture::body(&request, things(spec)), &Fixture::options()).await.unwrap();
+    let of = |c| f.registry.types(c).lookup("example.com", "v1", "things").unwrap();
+    assert!(std::sync::Arc::ptr_eq(&of(&f.cluster), &of(&other)));
+    assert!(f.registry.wildcard_type("example.com", "v1", "things", false).unwrap().is_some());
+    // LC-04
+    let request = request.named("things.example.com");
+    let more = json!([{"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/more", "value": {"type": "string"}}]);
+    f.registry.patch(&request, PatchKind::Json, &Body::from(&more), &Fixture::options()).await.unwrap();
+    assert_eq!(f.registry.wildcard_type("example.com", "v1", "things", false).unwrap_err().code, 405);
+    assert!(f.registry.wildcard_type("example.com", "v1", "things", true).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn versions_share_their_objects() {
+    // CRD-08, CRD-09, CRD-25, F-11, CRD-07
+    let f = Fixture::new().await;
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let version = |name: &str, storage: bool| json!({"name": name, "served": true, "storage": storage, "schema": schema, "deprecated": !storage});
+    let crd = json!({"metadata": {"name": "boats.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+        "names": {"plural": "boats", "kind": "Boat"}, "versions": [version("v1", true), version("v1beta1", false)]}});
+    f.make(CRDS, "", crd).await.unwrap();
+    f.make("example.com/v1beta1/boats", "a", json!({"metadata": {"name": "b"}, "spec": {"n": 2}})).await.unwrap();
+    let old = f.get("example.com/v1beta1/boats", "a", "b").await.unwrap();
+    let new = f.get("example.com/v1/boats", "a", "b").await.unwrap();
+    assert_eq!((&old["apiVersion"], &new["apiVersion"]), (&json!("example.com/v1beta1"), &json!("example.com/v1")));
+    assert_eq!(new["metadata"]["managedFields"][0]["apiVersion"], "example.com/v1beta1");
+    assert_eq!((&old["metadata"], &old["spec"]), (&new["metadata"], &new["spec"]));
+    let info = f.request("example.com/v1beta1/boats", "a").info;
+    assert_eq!(
+        info.deprecated_warning.as_deref(),
+        Some("example.com/v1beta1 Boat is deprecated; use example.com/v1 Boat")
+    );
+    let swap = json!([{"op": "replace", "path": "/spec/versions/1/storage", "value": true}, {"op": "replace", "path": "/spec/versions/0/storage", "value": false}]);
+    let swapped = patch(&f, "boats.example.com", PatchKind::Json, swap).await.unwrap();
+    assert_eq!(swapped["status"]["storedVersions"], json!(["v1", "v1beta1"]));
+    assert_eq!(f.get("example.com/v1beta1/boats", "a", "b").await.unwrap(), old, "stored under the former version");
+    let error = patch(&f, "boats.example.com", PatchKind::Json, json!([{"op": "remove", "path": "/spec/versions/0"}]))
+        .await
+        .unwrap_err();
+    assert!(
+        error.message.contains("status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions"),
+        "{error}"
+    );
+    patch(
+        &f,
+        "boats.example.com",
+        PatchKind::Json,
+        json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]),
+    )
+    .await
+    .unwrap();
+    assert!(f.registry.types(&f.cluster).lookup("example.com", "v1", "boats").is_none());
+}
+
+#[tokio::test]
+async fn objects_are_read_by_the_schema_of_now() {
+    // SC-04, SC-06, CRD-23
+    let f = Fixture::new().await;
+    f.define_things().await;
+    f.make(THINGS, "a", json!({"metadata": {"name": "old"}, "spec": {"size": 1, "color": "red"}})).await.unwrap();
+    let base = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let change = json!([
+        {"op": "remove", "path": format!("{base}/size")},
+        {"op": "add", "path": format!("{base}/mode"), "value": {"type": "string", "default": "auto"}}
+    ]);
+    patch(&f, "things.example.com", PatchKind::Json, change).await.unwrap();
+    let read = f.get(THINGS, "a", "old").await.unwrap();
+    assert_eq!(read["spec"], json!({"color": "red", "mode": "auto"}));
+    let mut list = f.registry.list(&f.request(THINGS, "a"), &ListOptions::default()).await.unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&list.items().next().unwrap()).unwrap(), read);
+    f.make(THINGS, "a", json!({"metadata": {"name": "new"}, "spec": {}})).await.unwrap();
+    assert_eq!(f.get(THINGS, "a", "new").await.unwrap()["spec"], json!({"mode": "auto"}));
+}
+
+#[tokio::test]
+async fn names_are_held_by_one() {
+    // CRD-03, CRD-04, CRD-10 … CRD-12
+    let f = Fixture::new().await;
+    f.define_things().await;
+    let rival = json!({"metadata": {"name": "others.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+        "names": {"plural": "others", "kind": "Thing", "singular": "thing"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    f.make(CRDS, "", rival).await.unwrap();
+    let crd = f.get(CRDS, "", "others.example.com").await.unwrap();
+    assert_eq!(
+        (&condition(&crd, "NamesAccepted")["status"], &condition(&crd, "Established")["status"]),
+        (&json!("False"), &json!("False"))
+    );
+    assert!(f.registry.types(&f.cluster).lookup("example.com", "v1", "others").is_none());
+
+    f.make(THINGS, "a", json!({"metadata": {"name": "x"}})).await.unwrap();
+    let request = f.request(CRDS, "").named("things.example.com");
+    f.registry.delete(&request, &DeleteOptions::default()).await.unwrap();
+    let marked = f.get(CRDS, "", "things.example.com").await.unwrap();
+    assert!(object::is_deleting(&marked) && marked["metadata"].get("deletionGracePeriodSeconds").is_none());
+    assert_eq!(marked["metadata"]["finalizers"], json!(["customresourcecleanup.apiextensions.k8s.io"]));
+    assert_eq!(condition(&marked, "Terminating")["status"], "True");
+    let error = f.make(THINGS, "a", json!({"metadata": {"name": "late"}})).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (
+            403,
+            "things.example.com \"late\" is forbidden: create not allowed while custom resource definition is terminating"
+        )
+    );
+    assert_eq!(f.get(THINGS, "a", "x").await.unwrap()["metadata"]["name"], "x");
+    let verbs = f.request(THINGS, "a").info.verbs.clone();
+    assert_eq!(verbs, ["delete", "deletecollection", "get", "list", "watch"], "D-06");
+
+    patch(&f, "things.example.com", PatchKind::Merge, json!({"metadata": {"finalizers": null}})).await.unwrap();
+    assert_eq!(f.get(CRDS, "", "things.example.com").await.unwrap_err().code, 404);
+    let crd = f.get(CRDS, "", "others.example.com").await.unwrap();
+    assert_eq!(
+        condition(&crd, "Established")["reason"],
+        "InitialNamesAccepted",
+        "the loser wins when the winner is gone"
+    );
+    assert_eq!(f.registry.types(&f.cluster).lookup("example.com", "v1", "others").unwrap().list_kind, "ThingList");
+}

@@ -1,0 +1,9 @@
+//! The verbs together, over a store in memory.
+
+mod creates;
+mod definitions;
+mod deletes;
+mod lists;
+mod updates;
+mod watches;
+mod workspaces;
