@@ -59,8 +59,8 @@ Examples:
   kubectl ws tree                         Show all workspaces below the current one
   kubectl ws create-context team-a        Keep a context for the current workspace
 
-Going somewhere changes the contexts \"workspace.kcp.io/current\" and \"workspace.kcp.io/previous\" of the kubeconfig and
-nothing else in it.";
+Going somewhere changes the contexts \"workspace.kcp.io/current\" and
+\"workspace.kcp.io/previous\" of the kubeconfig and nothing else in it.";
 
 /// Go to, list and make workspaces
 #[derive(Debug, Parser)]
@@ -211,9 +211,11 @@ pub(crate) struct CreateWorkspace {
     max_term_width = 110,
     after_help = "\
 Examples:
-  kubectl kcp ws root                                          The same as \"kubectl ws root\"
-  kubectl kcp workload sync east --syncer-image IMAGE > s.yaml Make the current workspace know the physical cluster \"east\"
-  kubectl --kubeconfig EAST apply -f s.yaml                    ... and start its syncer there"
+  kubectl kcp ws root                         The same as \"kubectl ws root\"
+  kubectl kcp workload sync east --syncer-image IMAGE > syncer.yaml
+                                              Let the workspace know a physical cluster
+  kubectl --kubeconfig EAST apply -f syncer.yaml
+                                              Start its syncer there"
 )]
 pub(crate) struct Kcp {
     #[command(subcommand)]
@@ -272,8 +274,9 @@ pub(crate) enum Workload {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Running it again prints the same. In the workspace it makes the WorkloadCluster and an identity for the syncer that may read
-what is meant for this physical cluster and write its status, and nothing else.
+Running it again prints the same. In the workspace it makes the WorkloadCluster and an identity
+for the syncer, which may read what is meant for this physical cluster and write its status,
+and nothing else.
 
 Example:
   kubectl kcp workload sync east --syncer-image quay.io/example/syncer:latest > syncer-east.yaml
