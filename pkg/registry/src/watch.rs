@@ -171,7 +171,7 @@ impl Registry {
         if self.base().definition(storage).is_some() || self.is_base(&request.info) {
             return None;
         }
-        let key = crd::key(cluster, &format!("{}.{}", storage.resource, storage.group)).ok()?;
+        let key = crd::key_of(cluster, storage).ok()?;
         let watcher = self.store().watch(&Prefix::object(&key), self.store().revision()).ok()?;
         let mut definition = Definition { registry: Arc::clone(self), cluster: cluster.clone(), watcher, last: None };
         if !definition.still_serves(&request.info) {

@@ -7,7 +7,7 @@ mod settle;
 use std::sync::Arc;
 
 use kcp_apimachinery::{FieldErrors, FieldPath, GroupResource, Status, object, validation};
-use kcp_apis::apiresource::NEGOTIATION_USER;
+use kcp_apis::apiresource::{NEGOTIATION_USER, crd_name};
 use kcp_logicalcluster::ClusterName;
 use kcp_schema::{compat::tolerate_learned, crd};
 use kcp_storage::{Key, KeyError};
@@ -32,6 +32,11 @@ pub fn group_resource() -> GroupResource {
 /// The key of a definition.
 pub(crate) fn key(cluster: &ClusterName, name: &str) -> Result<Key, KeyError> {
     Key::object(&group_resource(), cluster, "", name)
+}
+
+/// The key of the definition of a custom type, learned ones of the core group included.
+pub(crate) fn key_of(cluster: &ClusterName, resource: &GroupResource) -> Result<Key, KeyError> {
+    key(cluster, &crd_name(&resource.group, &resource.resource))
 }
 
 /// The hooks of definitions (CRD-01 to CRD-22).

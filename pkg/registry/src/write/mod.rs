@@ -276,7 +276,7 @@ impl<'a> Call<'a> {
             let detail = "create not allowed while custom resource definition is terminating";
             return Err(Status::forbidden(&self.resource(), name, detail));
         }
-        if let Ok(key) = crate::crd::key(self.cluster, &format!("{}.{}", storage.resource, storage.group)) {
+        if let Ok(key) = crate::crd::key_of(self.cluster, storage) {
             ops.push(Op::Check { key, expect: Expect::Revision(definition.revision) });
         }
         Ok(())
