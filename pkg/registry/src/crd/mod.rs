@@ -77,6 +77,11 @@ impl Strategy for Definitions {
         false
     }
 
+    /// The one that keeps a definition until its objects are gone has no slash, which the rule of core kinds forbids.
+    fn checks_finalizers(&self, _: &crate::types::ResourceInfo) -> bool {
+        false
+    }
+
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
         crd::prepare_create(new);
         Ok(())
