@@ -15,6 +15,9 @@ use kcp_apimachinery::Status;
 /// The largest request body (T-07).
 pub const MAX_BODY: usize = 3 * 1024 * 1024;
 
+/// How much of a body that is too long is read and thrown away before it is refused.
+const MAX_DRAIN: usize = 2 * MAX_BODY;
+
 /// Why a streamed answer broke off; the client sees a broken stream and must not take it for a complete answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer broke off: {0}")]
@@ -116,6 +119,9 @@ impl RequestBody {
         };
         let announced = HttpBody::size_hint(&body);
         if announced.lower() > MAX_BODY as u64 {
+            if announced.lower() <= MAX_DRAIN as u64 {
+                drain(&mut body, 0).await;
+            }
             return Err(too_large());
         }
         let mut all: Option<BytesMut> = None;
@@ -125,6 +131,7 @@ impl RequestBody {
             let Ok(data) = frame.into_data() else { continue };
             let have = all.as_ref().map_or(first.len(), BytesMut::len);
             if have + data.len() > MAX_BODY {
+                drain(&mut body, have + data.len()).await;
                 return Err(too_large());
             }
             match &mut all {
@@ -142,6 +149,16 @@ impl RequestBody {
             }
         }
         Ok(all.map_or(first, BytesMut::freeze))
+    }
+}
+
+/// Reads on, for a while, and throws away: many clients send their whole body before they look for an answer, and would
+/// see a broken connection instead of the 413.
+async fn drain(body: &mut axum::body::Body, mut read: usize) {
+    while read <= MAX_DRAIN
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read += frame.data_ref().map_or(0, Bytes::len);
     }
 }
 

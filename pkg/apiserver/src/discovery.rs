@@ -154,6 +154,17 @@ fn subresources(info: &ResourceInfo) -> Vec<&SubresourceInfo> {
     all
 }
 
+/// Verbs in the order of discovery: custom types have an order of their own (D-06).
+fn verbs(info: &ResourceInfo) -> Value {
+    const CUSTOM: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+    if !info.custom {
+        return info.verbs.clone().into();
+    }
+    let mut verbs: Vec<&str> = info.verbs.iter().map(String::as_str).collect();
+    verbs.sort_by_key(|v| CUSTOM.iter().position(|c| c == v));
+    verbs.into()
+}
+
 fn put(map: &mut Map<String, Value>, key: &str, list: &[String]) {
     if !list.is_empty() {
         map.insert(key.to_owned(), list.to_vec().into());
@@ -168,7 +179,7 @@ fn resource_list(group: &str, served: &VersionInfo) -> Value {
         map.insert("singularName".into(), info.singular.as_str().into());
         map.insert("namespaced".into(), info.namespaced.into());
         map.insert("kind".into(), info.gvk.kind.as_str().into());
-        map.insert("verbs".into(), info.verbs.clone().into());
+        map.insert("verbs".into(), verbs(info));
         put(&mut map, "shortNames", &info.short_names);
         put(&mut map, "categories", &info.categories);
         if !info.storage_version_hash.is_empty() {
@@ -228,7 +239,7 @@ fn aggregated_resource(info: &ResourceInfo) -> Value {
     map.insert("responseKind".into(), response_kind(info, &info.gvk));
     map.insert("scope".into(), if info.namespaced { "Namespaced" } else { "Cluster" }.into());
     map.insert("singularResource".into(), info.singular.as_str().into());
-    map.insert("verbs".into(), info.verbs.clone().into());
+    map.insert("verbs".into(), verbs(info));
     put(&mut map, "shortNames", &info.short_names);
     put(&mut map, "categories", &info.categories);
     let subs: Vec<Value> = subresources(info)

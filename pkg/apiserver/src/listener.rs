@@ -4,7 +4,6 @@
 //! are polled by the connection's task, watches too: no task is made for a request or a watcher.
 
 use std::{
-    future::Future,
     io,
     net::SocketAddr,
     pin::pin,
@@ -272,20 +271,15 @@ fn scopeguard<F: Fn()>(f: F) -> impl Drop {
 }
 
 /// The one entry from the network: everything goes to the gate.
-fn entry(
-    State(api): State<Arc<ApiServer>>,
-    request: axum::extract::Request,
-) -> impl Future<Output = http::Response<axum::body::Body>> + Send {
-    async move {
-        let (mut parts, body) = request.into_parts();
-        let connection = parts.extensions.remove::<Arc<Connection>>().unwrap_or_default();
-        let reply = api.serve(parts, RequestBody::Incoming(body), &connection).await;
-        let (parts, body) = reply.into_parts();
-        // A whole body goes on whole, with its length and without another box.
-        let body = match body.as_full() {
-            Some(bytes) => axum::body::Body::from(bytes.clone()),
-            None => axum::body::Body::new::<Body>(body),
-        };
-        http::Response::from_parts(parts, body)
-    }
+async fn entry(State(api): State<Arc<ApiServer>>, request: axum::extract::Request) -> http::Response<axum::body::Body> {
+    let (mut parts, body) = request.into_parts();
+    let connection = parts.extensions.remove::<Arc<Connection>>().unwrap_or_default();
+    let reply = api.serve(parts, RequestBody::Incoming(body), &connection).await;
+    let (parts, body) = reply.into_parts();
+    // A whole body goes on whole, with its length and without another box.
+    let body = match body.as_full() {
+        Some(bytes) => axum::body::Body::from(bytes.clone()),
+        None => axum::body::Body::new::<Body>(body),
+    };
+    http::Response::from_parts(parts, body)
 }

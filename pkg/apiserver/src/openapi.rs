@@ -184,8 +184,11 @@ fn build(gv: &GroupVersion, version: &VersionInfo) -> Value {
     if !custom.is_empty() {
         let selectable: Vec<Vec<String>> =
             custom.iter().map(|r| r.selectable.iter().map(|f| format!(".{}", f.path)).collect()).collect();
-        let docs: Vec<ResourceDoc<'_>> =
-            custom.iter().zip(&selectable).map(|(info, fields)| resource_doc(info, fields, info.strategic_merge)).collect();
+        let docs: Vec<ResourceDoc<'_>> = custom
+            .iter()
+            .zip(&selectable)
+            .map(|(info, fields)| resource_doc(info, fields, info.strategic_merge))
+            .collect();
         documents.push(openapi::v3_document(gv, &docs));
     }
     openapi::merge_documents(documents)

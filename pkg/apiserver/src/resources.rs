@@ -40,11 +40,18 @@ impl ApiServer {
         path: &ResourcePath<'_>,
         verb: &str,
     ) -> Result<Option<Served>, Status> {
+        // A definition that is being deleted no longer offers writes, but refuses them with words of its own, and
+        // finalizers must still be removed (CRD-10, CRD-11).
+        let mut terminating = false;
         let info = match request.cluster {
             Cluster::One(cluster) => {
                 let table = self.registry.types(&cluster.name);
                 match table.lookup(&path.group, &path.version, &path.resource) {
-                    Some(info) => info,
+                    Some(info) => {
+                        terminating = info.custom
+                            && table.definition(&info.storage.group_resource).is_some_and(|d| d.terminating);
+                        info
+                    }
                     None => {
                         // Kubernetes' router knows the versions of built-in groups, and nothing of others (D-17, V-07).
                         let known =
@@ -103,7 +110,8 @@ impl ApiServer {
             "update" | "patch" => named,
             _ => true,
         };
-        if !fits || !info.offers(verb) { Err(no_verb(&info, verb)) } else { Ok(Some(Served { info })) }
+        let offered = info.offers(verb) || (terminating && matches!(verb, "create" | "update" | "patch"));
+        if !fits || !offered { Err(no_verb(&info, verb)) } else { Ok(Some(Served { info })) }
     }
 
     /// Answers every verb but watch.
@@ -131,7 +139,7 @@ impl ApiServer {
         }
         let mut ask = self.ask(request, path, &info);
         ask.metadata_only = matches!(accepted.form, Form::Partial(_) | Form::PartialList(_));
-        let out = Out { request, info: &info, accepted };
+        let out = Out { request, info: &info, subresource: &path.subresource, accepted };
         match verb {
             "get" => {
                 let object = self.registry.get(&ask, request.query.get("resourceVersion").unwrap_or_default()).await?;
@@ -161,7 +169,7 @@ impl ApiServer {
                 let options = request.query.write_options(request.header(header::USER_AGENT));
                 let written = match coding {
                     BodyCoding::Object(encoding) => {
-                        let body = decode(bytes, encoding)?;
+                        let body = decode(bytes, encoding, NOT_YAML)?;
                         if verb == "create" {
                             self.registry.create(&ask, &body, &options).await?
                         } else {
@@ -170,7 +178,7 @@ impl ApiServer {
                     }
                     BodyCoding::Patch(kind) => {
                         let encoding = if kind == PatchKind::Apply { BodyEncoding::Yaml } else { BodyEncoding::Json };
-                        self.registry.patch(&ask, kind, &decode(bytes, encoding)?, &options).await?
+                        self.registry.patch(&ask, kind, &decode(bytes, encoding, NOT_APPLY)?, &options).await?
                     }
                 };
                 let Written { object, created } = written;
@@ -190,7 +198,7 @@ impl ApiServer {
         let accepted = negotiate::negotiate(request.accept(), Endpoint::Watch)?;
         let include = Include::parse(request.query.get("includeObject"));
         let tables = match accepted.form {
-            Form::Table(version) => Some(Tables::new(Arc::clone(&info), version, include?)),
+            Form::Table(version) => Some(Tables::new(&info, &path.subresource, version, include?)),
             _ => None,
         };
         let partial = match accepted.form {
@@ -257,13 +265,18 @@ fn patch_kind(info: &ResourceInfo, content_type: Option<&str>) -> Result<PatchKi
     }
 }
 
-/// A body as JSON.
-fn decode(bytes: Bytes, encoding: BodyEncoding) -> Result<Body, Status> {
+/// The refusal of a body that is no YAML.
+const NOT_YAML: &str = "error converting YAML to JSON";
+/// The refusal of an apply configuration that is no YAML (F-01).
+const NOT_APPLY: &str = "error decoding YAML";
+
+/// A body as JSON; `refusal` begins the text for one that is no YAML.
+fn decode(bytes: Bytes, encoding: BodyEncoding, refusal: &str) -> Result<Body, Status> {
     match encoding {
         BodyEncoding::Json => Ok(Body::json(bytes)),
         // JSON is YAML; most apply bodies are JSON, and the registry's own parser reads it with better texts.
         BodyEncoding::Yaml if bytes.first() == Some(&b'{') => Ok(Body::json(bytes)),
-        BodyEncoding::Yaml => yaml::to_body(&bytes),
+        BodyEncoding::Yaml => yaml::to_body(&bytes, refusal),
     }
 }
 
@@ -273,7 +286,7 @@ async fn delete_body(request: &Request<'_>, body: RequestBody) -> Result<Bytes, 
         return Ok(bytes);
     }
     let encoding = negotiate::body_encoding(request.header(header::CONTENT_TYPE))?;
-    Ok(decode(bytes, encoding)?.json)
+    Ok(decode(bytes, encoding, NOT_YAML)?.json)
 }
 
 /// A name in the path and another in the selector contradict each other (S-08).
@@ -293,7 +306,8 @@ fn contradiction(field_selector: &str, name: &str) -> Result<(), Status> {
 /// How an answer is written.
 struct Out<'a> {
     request: &'a Request<'a>,
-    info: &'a Arc<ResourceInfo>,
+    info: &'a ResourceInfo,
+    subresource: &'a str,
     accepted: Accepted,
 }
 
@@ -312,7 +326,7 @@ impl Out<'_> {
             Form::Object | Form::AggregatedDiscovery => object,
             Form::Table(version) => {
                 let include = Include::parse(self.request.query.get("includeObject"))?;
-                Tables::new(Arc::clone(self.info), version, include).single(&object, Timestamp::now(), true)?
+                Tables::new(self.info, self.subresource, version, include).single(&object, Timestamp::now(), true)?
             }
             Form::Partial(version) => {
                 let mut out = Vec::with_capacity(object.len() + 64);
@@ -335,7 +349,7 @@ impl Out<'_> {
             Form::Object | Form::AggregatedDiscovery => Ok(ListForm::Objects),
             Form::Table(version) => {
                 let include = Include::parse(self.request.query.get("includeObject"))?;
-                Ok(ListForm::Table(Tables::new(Arc::clone(self.info), version, include)))
+                Ok(ListForm::Table(Tables::new(self.info, self.subresource, version, include)))
             }
             Form::PartialList(version) => Ok(ListForm::Partial(version)),
             Form::Partial(_) => Err(table::wrong_form("PartialObjectMetadata", self.info, true)),

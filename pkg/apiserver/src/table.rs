@@ -1,9 +1,11 @@
 //! Tables and bare metadata, cut out of or computed from stored objects (P-01 to P-10).
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use kcp_apimachinery::{Status, status::reason, time::Timestamp};
-use kcp_registry::{ListMeta, ResourceInfo};
-use serde_json::Value;
+use kcp_registry::{Columns, ListMeta, ResourceInfo, builtin::custom};
+use serde_json::{Value, json};
 
 use crate::negotiate::MetaVersion;
 
@@ -127,14 +129,16 @@ pub(crate) fn write_partial(out: &mut Vec<u8>, object: &[u8], version: MetaVersi
 /// Writes tables of one resource.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    info: std::sync::Arc<ResourceInfo>,
+    columns: Columns,
     version: MetaVersion,
     include: Include,
 }
 
 impl Tables {
-    pub(crate) fn new(info: std::sync::Arc<ResourceInfo>, version: MetaVersion, include: Include) -> Self {
-        Self { info, version, include }
+    /// Tables of a resource, or of its subresource.
+    pub(crate) fn new(info: &ResourceInfo, subresource: &str, version: MetaVersion, include: Include) -> Self {
+        let columns = if subresource == "scale" { scale_columns() } else { info.columns.clone() };
+        Self { columns, version, include }
     }
 
     /// Everything before the first row.
@@ -145,7 +149,7 @@ impl Tables {
         write_list_meta(out, meta);
         out.extend_from_slice(br#","columnDefinitions":"#);
         if columns {
-            json(out, &*self.info.columns.definitions);
+            write_json(out, &*self.columns.definitions);
         } else {
             out.extend_from_slice(b"null");
         }
@@ -156,7 +160,7 @@ impl Tables {
     pub(crate) fn write_row(&self, out: &mut Vec<u8>, object: &[u8], now: Timestamp) -> Result<(), Status> {
         let value: Value = serde_json::from_slice(object).map_err(Status::internal)?;
         out.extend_from_slice(br#"{"cells":"#);
-        json(out, &self.info.columns.printer.cells(&value, now));
+        write_json(out, &self.columns.printer.cells(&value, now));
         out.extend_from_slice(br#","object":"#);
         match self.include {
             Include::None => out.extend_from_slice(b"null"),
@@ -178,6 +182,21 @@ impl Tables {
     }
 }
 
+/// The columns of `autoscaling/v1 Scale`, whatever it scales (B-10).
+fn scale_columns() -> Columns {
+    static COLUMNS: LazyLock<Columns> = LazyLock::new(|| {
+        // What a definition without columns gets is a name and an age.
+        let plain = custom::columns(&Value::Null);
+        let age = plain.definitions.last().map(|c| c.description.clone()).unwrap_or_default();
+        custom::columns(&json!({"additionalPrinterColumns": [
+            {"name": "Desired", "type": "integer", "jsonPath": ".spec.replicas", "description": "Number of desired replicas"},
+            {"name": "Available", "type": "integer", "jsonPath": ".status.replicas", "description": "Number of actual replicas"},
+            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp", "description": age},
+        ]}))
+    });
+    COLUMNS.clone()
+}
+
 /// `resourceVersion` in a metadata object, as a number.
 fn revision_of(metadata: &[u8]) -> Option<u64> {
     #[derive(serde::Deserialize)]
@@ -197,7 +216,7 @@ pub(crate) fn write_list_meta(out: &mut Vec<u8>, meta: &ListMeta) {
     }
     if !meta.continue_token.is_empty() {
         out.extend_from_slice(br#","continue":"#);
-        json(out, &meta.continue_token);
+        write_json(out, &meta.continue_token);
     }
     if let Some(left) = meta.remaining {
         out.extend_from_slice(format!(r#","remainingItemCount":{left}"#).as_bytes());
@@ -205,7 +224,7 @@ pub(crate) fn write_list_meta(out: &mut Vec<u8>, meta: &ListMeta) {
     out.push(b'}');
 }
 
-fn json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     // Writing a tree or a text to memory cannot fail.
     let _ = serde_json::to_writer(out, value);
 }

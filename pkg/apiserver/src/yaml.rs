@@ -124,11 +124,10 @@ impl<'de> Visitor<'de> for Tree<'_> {
 /// Reads a YAML body as the JSON that it means. That keys occurred twice is noted, for whoever validates strictly (C-12).
 ///
 /// # Errors
-/// 400 with the reason.
-pub(crate) fn to_body(bytes: &[u8]) -> Result<Body, Status> {
+/// 400 with the reason, after `refusal`.
+pub(crate) fn to_body(bytes: &[u8], refusal: &str) -> Result<Body, Status> {
     let mut duplicates = Vec::new();
-    let value = parse(bytes, &mut duplicates)
-        .map_err(|e| Status::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
+    let value = parse(bytes, &mut duplicates).map_err(|e| Status::bad_request(format!("{refusal}: yaml: {e}")))?;
     let json = serde_json::to_vec(&value).map_err(Status::internal)?;
     Ok(Body { json: json.into(), duplicates })
 }
@@ -173,7 +172,7 @@ mod tests {
     #[test]
     fn equal_keys_are_noted() {
         // C-12, N-04
-        let body = to_body(b"a: 1\nm: {x: 1, x: 2}\nl: [{y: 1, y: 3}]\na: 2\n").unwrap();
+        let body = to_body(b"a: 1\nm: {x: 1, x: 2}\nl: [{y: 1, y: 3}]\na: 2\n", "no").unwrap();
         assert_eq!(&*body.json, br#"{"a":2,"l":[{"y":3}],"m":{"x":2}}"#);
         assert_eq!(body.duplicates, ["m.x", "l[0].y", "a"]);
     }

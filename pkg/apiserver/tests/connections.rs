@@ -1,5 +1,5 @@
 //! Connections: TLS, client certificates, HTTP/1.1 and HTTP/2, limits, shutdown.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

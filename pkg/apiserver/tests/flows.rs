@@ -1,5 +1,5 @@
 //! The verbs over HTTP, in process, on the memory engine: forms of answers, streams, discovery and OpenAPI.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

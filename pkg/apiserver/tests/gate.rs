@@ -1,5 +1,5 @@
 //! The gate from outside: order of its steps, who gets what, and the texts, over the in-process entrance.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! A server on the memory engine with three tokens: `admin` (may everything), `bob` (may enter `root:default` and do
 //! everything there but impersonate) and `jane` (may nothing).
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::sync::Arc;
 
