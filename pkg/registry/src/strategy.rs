@@ -68,12 +68,15 @@ pub type ResetPaths = &'static [&'static str];
 /// The hooks of a kind. Every one has a default that does what ordinary kinds and custom resources do.
 pub trait Strategy: Send + Sync {
     /// Brings a decoded body into its canonical form and returns the paths of the fields that were dropped because
-    /// nobody knows them (C-12). The default prunes by the schema. Runs before defaulting.
+    /// nobody knows them (C-12). The default prunes by the schema and writes metadata as all kinds have it. Runs before
+    /// defaulting.
     ///
     /// # Errors
     /// 400 when the object cannot be decoded.
     fn decode(&self, object: &mut Value, ctx: &StrategyContext<'_>) -> Result<Vec<String>, Status> {
-        Ok(ctx.info.schema.get().prune(object))
+        let unknown = ctx.info.schema.get().prune(object);
+        crate::builtin::tidy_metadata(object);
+        Ok(unknown)
     }
 
     /// Whether objects of this version differ from their stored form in more than `apiVersion` (`events.k8s.io`, the

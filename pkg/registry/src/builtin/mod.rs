@@ -68,6 +68,14 @@ pub fn base_table(profile: Profile, strategies: &Strategies) -> Arc<TypeTable> {
     Arc::new(builder.build())
 }
 
+/// Writes the metadata of an object as every kind has it, custom ones too: times in canonical form, nothing that is
+/// empty. What has the wrong type stays as it is, for validation to refuse.
+pub fn tidy_metadata(object: &mut serde_json::Value) {
+    if let Some(serde_json::Value::Object(meta)) = object.get_mut("metadata") {
+        codec::complete("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", meta);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +135,13 @@ mod tests {
             assert!(all.iter().any(|r| r == want), "{want}");
         }
         assert!(!all.iter().any(|r| r.contains("kcp")), "{all:?}");
+    }
+
+    #[test]
+    fn metadata_is_tidied() {
+        let mut object = serde_json::json!({"metadata": {"name": "a", "labels": {}, "annotations": null, "finalizers": []}, "spec": {"x": {}}});
+        tidy_metadata(&mut object);
+        assert_eq!(object, serde_json::json!({"metadata": {"name": "a"}, "spec": {"x": {}}}));
     }
 
     /// X-10, U-02, U-04: the kinds that differ.
