@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use kcp_apimachinery::{GroupResource, Status, UserInfo, field::go_quote, object};
+use kcp_apis::tenancy::{ACCESS_GROUP, ADMIN_GROUP};
 use serde_json::Value;
 
 use crate::{
@@ -27,10 +28,13 @@ impl RbacIndex {
         }
         let lines: BTreeSet<String> = compact(missing).iter().map(PolicyRule::to_string).collect();
         let lines: Vec<String> = lines.into_iter().collect();
+        // Groups that the way into the workspace has added are not the user's own.
+        let own = |g: &&String| ![ACCESS_GROUP, ADMIN_GROUP].contains(&g.as_str());
+        let groups: Vec<String> = user.groups.iter().filter(own).cloned().collect();
         let mut text = format!(
             "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             go_quote(&user.username),
-            quoted_list(&user.groups),
+            quoted_list(&groups),
             lines.join("\n")
         );
         if !held.errors.is_empty() {

@@ -8,7 +8,7 @@ use crate::Layer;
 fn ann() -> UserInfo {
     UserInfo {
         username: "ann".into(),
-        groups: vec!["crew".into(), "system:authenticated".into()],
+        groups: vec!["crew".into(), "system:authenticated".into(), kcp_apis::tenancy::ACCESS_GROUP.into()],
         ..UserInfo::default()
     }
 }
