@@ -53,8 +53,7 @@ pub fn user_from_certificate(der: &CertificateDer<'_>) -> Result<UserInfo, Certi
 /// As [`user_from_certificate`].
 pub fn peer(der: &CertificateDer<'_>) -> Result<(UserInfo, i64), CertificateError> {
     let user = user_from_certificate(der)?;
-    let (_, certificate) =
-        X509Certificate::from_der(der).map_err(|e| CertificateError::Malformed(e.to_string()))?;
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|e| CertificateError::Malformed(e.to_string()))?;
     Ok((user, certificate.validity().not_after.timestamp()))
 }
 
