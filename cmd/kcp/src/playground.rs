@@ -64,7 +64,7 @@ async fn play(args: &Args, dir: &Path) -> anyhow::Result<()> {
     let mut env = BTreeMap::from([
         ("HOST".to_owned(), server.url().to_owned()),
         ("KUBECONFIG".to_owned(), server.kubeconfig_path().display().to_string()),
-        ("PATH".to_owned(), path_with_plugins()?),
+        ("PATH".to_owned(), path_with_plugins(dir)?),
         // kubectl keeps what it discovered by host and port; ports of playgrounds are used again.
         ("KUBECACHEDIR".to_owned(), dir.join("cache").display().to_string()),
     ]);
@@ -92,10 +92,27 @@ async fn play(args: &Args, dir: &Path) -> anyhow::Result<()> {
     outcome
 }
 
-/// The PATH with the folder of this program first, where the kubectl plug-ins are.
-fn path_with_plugins() -> anyhow::Result<String> {
+/// The names under which kubectl finds the plug-in.
+const PLUGINS: [&str; 4] = ["kubectl-kcp", "kubectl-ws", "kubectl-workspaces", "kubectl-create-workspace"];
+
+/// The PATH with a folder first that holds the kubectl plug-in under all its names.
+fn path_with_plugins(dir: &Path) -> anyhow::Result<String> {
     let here = std::env::current_exe().context("cannot find this program")?;
-    let mut path: OsString = here.parent().unwrap_or_else(|| Path::new(".")).into();
+    let plugin = here.with_file_name(PLUGINS[0]);
+    if !plugin.exists() {
+        anyhow::bail!(
+            "the kubectl plug-in {} is missing: build it with `cargo build --release -p kubectl-kcp`, or put it beside this program",
+            plugin.display()
+        );
+    }
+    let bin = dir.join("bin");
+    cli::make_dir(&bin)?;
+    for name in PLUGINS {
+        let link = bin.join(name);
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(&plugin, &link).with_context(|| format!("cannot make {}", link.display()))?;
+    }
+    let mut path = OsString::from(bin);
     if let Some(old) = std::env::var_os("PATH") {
         path.push(":");
         path.push(old);

@@ -102,7 +102,7 @@ const STEPS: &[Step] = &[
     ),
     step("kubectl --kubeconfig $SNO apply -f syncer-ocp-sno.yaml", &[Never("rror")]),
     soon("kubectl api-resources | grep -i deployment", &[Line("deployments deploy apps/v1 true Deployment")]),
-    soon("kubectl get workloadclusters", &[Starts("ocp-sno True")]),
+    soon("kubectl get workloadclusters", &[Starts("ocp-sno ocp-sno True")]),
     part("Deploying", "kubectl create namespace reverse-words", &[Line("namespace/reverse-words created")]),
     soon(
         "kubectl get namespace reverse-words -o jsonpath='{.metadata.labels.workloads\\.kcp\\.dev/cluster}'",
@@ -147,7 +147,7 @@ const STEPS: &[Step] = &[
     ),
     step("kubectl --kubeconfig $ZTP apply -f syncer-ocp-ztp.yaml", &[Never("rror")]),
     soon("kubectl api-resources | grep -i deployment", &[Line("deployments deploy apps/v1 true Deployment")]),
-    soon("kubectl get workloadclusters", &[Starts("ocp-ztp True")]),
+    soon("kubectl get workloadclusters", &[Starts("ocp-ztp ocp-ztp True")]),
     step("kubectl create namespace reverse-words", &[Line("namespace/reverse-words created")]),
     soon(
         "kubectl get namespace reverse-words -o jsonpath='{.metadata.labels.workloads\\.kcp\\.dev/cluster}'",
