@@ -340,7 +340,8 @@ mod tests {
 
     #[test]
     fn arguments_are_checked() {
-        let cases: [(fn(&mut SyncOptions), &str); 5] = [
+        type Spoil = fn(&mut SyncOptions);
+        let cases: [(Spoil, &str); 5] = [
             (|o| o.syncer_image.clear(), "a value must be specified for --syncer-image"),
             (|o| o.kcp_namespace.clear(), "a value must be specified for --kcp-namespace"),
             (|o| o.replicas = -1, "a non-negative value must be specified for --replicas"),

@@ -2,7 +2,9 @@
 
 use kcp_apimachinery::{GroupResource, gvk::compare_versions, object};
 use kcp_apis::{
-    apiresource::{API_APPROVED_ANNOTATION, API_APPROVED_VALUE, NEGOTIATED_API_RESOURCE, crd_name, is_learned, is_protected_group},
+    apiresource::{
+        API_APPROVED_ANNOTATION, API_APPROVED_VALUE, NEGOTIATED_API_RESOURCE, crd_name, is_learned, is_protected_group,
+    },
     conditions,
 };
 use serde_json::{Map, Value, json};

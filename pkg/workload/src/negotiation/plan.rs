@@ -189,7 +189,7 @@ mod tests {
             assert_eq!(*properties == wide, want_wide, "{strategy}");
             assert_eq!(plan.verdicts[1].is_err(), want_wide, "{strategy}");
         }
-        let a = import("a", wide.clone(), "UpdateUnpublished");
+        let a = import("a", wide, "UpdateUnpublished");
         let b = import("b", narrow, "UpdateUnpublished");
         let known = of(&negotiate(&[&a], None, &Existing::of(None), "v1").spec.unwrap());
         let plan = negotiate(&[&a, &b], Some(&known), &Existing::of(None), "v1");
