@@ -207,6 +207,8 @@ pub(crate) enum BodyEncoding {
     Json,
     /// YAML.
     Yaml,
+    /// The protobuf form of a built-in kind; read only (N-05).
+    Protobuf,
 }
 
 /// How the body of a create or update is encoded (N-02).
@@ -217,6 +219,7 @@ pub(crate) fn body_encoding(content_type: Option<&str>) -> Result<BodyEncoding, 
     match media_type(content_type.unwrap_or_default()) {
         "" | "application/json" => Ok(BodyEncoding::Json),
         "application/yaml" => Ok(BodyEncoding::Yaml),
+        "application/vnd.kubernetes.protobuf" => Ok(BodyEncoding::Protobuf),
         _ => Err(Status::unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
         )),

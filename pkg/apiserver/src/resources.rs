@@ -274,6 +274,10 @@ const NOT_APPLY: &str = "error decoding YAML";
 fn decode(bytes: Bytes, encoding: BodyEncoding, refusal: &str) -> Result<Body, Status> {
     match encoding {
         BodyEncoding::Json => Ok(Body::json(bytes)),
+        BodyEncoding::Protobuf => match kcp_registry::builtin::protobuf_to_json(&bytes) {
+            Ok(value) => Ok(Body::from(&value)),
+            Err(text) => Err(Status::bad_request(text)),
+        },
         // JSON is YAML; most apply bodies are JSON, and the registry's own parser reads it with better texts.
         BodyEncoding::Yaml if bytes.first() == Some(&b'{') => Ok(Body::json(bytes)),
         BodyEncoding::Yaml => yaml::to_body(&bytes, refusal),
