@@ -258,6 +258,18 @@ fn check_kind(
     }
 }
 
+/// The fields of a body that a version which is not served would not know: all but those of every object. A client is
+/// warned of them before it is told that the version is wrong (N-13).
+pub(crate) fn foreign_fields(body: &Body, info: &ResourceInfo) -> Vec<String> {
+    let Ok(Parsed { value: Value::Object(map), .. }) = parse(body) else { return Vec::new() };
+    let version = map.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if !info.custom || version.is_empty() || version == info.gvk.api_version() || kind != info.gvk.kind {
+        return Vec::new();
+    }
+    map.keys().filter(|k| !["apiVersion", "kind", "metadata"].contains(&k.as_str())).cloned().collect()
+}
+
 /// What to do about unknown and duplicate fields (C-12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum FieldValidation {

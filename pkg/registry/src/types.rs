@@ -301,6 +301,9 @@ impl ResourceInfo {
 /// The verbs of an ordinary resource, in the order of discovery.
 pub const ALL_VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
+/// The same of a custom resource, in the order that its discovery has (D-06).
+pub const CUSTOM_VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+
 /// The hash of a storage version in discovery: base64 of the first 8 bytes of the SHA-256 of `group/version/kind` (D-07).
 pub fn storage_version_hash(gvk: &GroupVersionKind) -> String {
     use base64::Engine as _;

@@ -19,7 +19,7 @@ use crate::{
     builtin::custom,
     strategy::Plain,
     types::{
-        ALL_VERBS, LazySchema, ResourceInfo, ScalePaths, SelectableField, StorageInfo, SubresourceInfo,
+        CUSTOM_VERBS, LazySchema, ResourceInfo, ScalePaths, SelectableField, StorageInfo, SubresourceInfo,
         storage_version_hash,
     },
 };
@@ -150,7 +150,7 @@ impl<'a> Parts<'a> {
             StorageInfo { group_resource: GroupResource::new(self.group, plural), api_version: stored.api_version() };
         info.storage_version_hash = storage_version_hash(&stored);
         info.openapi = openapi;
-        let verbs: &[&str] = if self.deleting { &TERMINATING_VERBS } else { &ALL_VERBS };
+        let verbs: &[&str] = if self.deleting { &TERMINATING_VERBS } else { &CUSTOM_VERBS };
         info.verbs = verbs.iter().map(|&v| v.to_owned()).collect();
         let part = |name: &str, kind: GroupVersionKind| SubresourceInfo {
             name: name.to_owned(),

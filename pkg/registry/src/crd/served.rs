@@ -151,7 +151,9 @@ impl Observer for Follower {
     }
 }
 
-/// The group and resource of the instances of a definition, by its name.
+/// The group and resource of the instances of a definition, by its name. Learned types of the core group, which has no
+/// name of its own, are called `<plural>.core`.
 pub(super) fn defined(name: &str) -> Option<GroupResource> {
-    name.split_once('.').map(|(resource, group)| GroupResource::new(group, resource))
+    let (resource, group) = name.split_once('.')?;
+    Some(GroupResource::new(if group == "core" { "" } else { group }, resource))
 }

@@ -30,7 +30,7 @@ impl Registry {
         if !request.subresource.is_empty() {
             return call.create_subresource(body);
         }
-        let parsed = decode::object(body, &request.info, &call.types)?;
+        let parsed = call.parse(body)?;
         let snapshot = self.store().snapshot();
         let mut value = call.decode(parsed, &snapshot)?;
         if !request.info.is_stored() {

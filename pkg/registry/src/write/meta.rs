@@ -110,6 +110,16 @@ impl Call<'_> {
     }
 }
 
+/// Entries of `/scale` have no time: Kubernetes derives them from those of the Scale, which knows none (F-19).
+pub(super) fn forget_scale_time(value: &mut Value) {
+    let entries = value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
+    for entry in entries.into_iter().flatten().filter(|e| e.get("subresource").is_some_and(|s| s == "scale")) {
+        if let Some(entry) = entry.as_object_mut() {
+            entry.remove("time");
+        }
+    }
+}
+
 /// Sets or removes a field of the object.
 pub(super) fn set(value: &mut Value, field: &str, to: Option<Value>) {
     let map = object::as_map(value);

@@ -29,7 +29,7 @@ use crate::{
     options::Write,
     registry::Registry,
     render::Renderer,
-    request::{Request, Written},
+    request::{Body, Request, Written},
     scan,
     strategy::StrategyContext,
     types::{ResourceInfo, TypeTable},
@@ -134,6 +134,17 @@ impl<'a> Call<'a> {
             .into_iter()
             .filter(|v| self.types.lookup(group, &v.version, &self.info.resource).is_some());
         reset.with_versions(served.map(|v| v.to_string()))
+    }
+
+    /// Parses the body of a create or an update.
+    fn parse(&self, body: &Body) -> Result<Parsed, Status> {
+        decode::object(body, self.info, &self.types).inspect_err(|_| {
+            // What is not strict enough for an answer of its own is still a warning.
+            let foreign = decode::foreign_fields(body, self.info);
+            if self.options.validation == FieldValidation::Warn {
+                decode::findings(&[], &foreign).into_iter().for_each(|f| self.request.warnings.add(f));
+            }
+        })
     }
 
     /// Parses, checks, prunes and defaults a body (N-13, C-12, SC-04, SC-06).

@@ -116,25 +116,12 @@ impl Call<'_> {
             Patch::Strategic(patch) => strategic_merge(base, &patch.value, schema.root())?,
             Patch::Apply(applied) => {
                 tracked = true;
-                let mut applied = applied.value.clone();
-                self.complete(&mut applied);
+                let applied = applied.value.clone();
                 managed::apply(old, applied, self.options.force, &self.writer(), schema.root(), &self.reset_fields())?
             }
         };
         let value = self.decode_patched(value, patch, snapshot)?;
         Ok(Produced { value, tracked })
-    }
-
-    /// A configuration may leave out what the URL says: the name, the namespace.
-    fn complete(&self, applied: &mut Value) {
-        let namespace = self.namespace();
-        let meta = object::meta_mut(applied);
-        if meta.get("name").is_none() {
-            meta.insert("name".into(), self.request.name.as_str().into());
-        }
-        if !namespace.is_empty() && meta.get("namespace").is_none() {
-            meta.insert("namespace".into(), namespace.into());
-        }
     }
 
     /// What decoding a body is for other verbs; its failures have the patched object in their text.

@@ -44,7 +44,7 @@ impl Registry {
             let parsed = decode::expect_kind(body, "autoscaling", "v1", "Scale", &request.info, &call.types)?;
             return call.modify(Change::ReplaceScale(parsed.value)).await;
         }
-        let parsed = decode::object(body, &request.info, &call.types)?;
+        let parsed = call.parse(body)?;
         let snapshot = self.store().snapshot();
         let mut value = call.decode(parsed, &snapshot)?;
         drop(snapshot);
@@ -86,6 +86,9 @@ impl Call<'_> {
         if !tracked {
             let schema = self.info.schema.get();
             managed::track_update(Some(&old), &mut new, &self.writer(), schema.root(), &self.reset_fields());
+            if self.request.subresource == "scale" {
+                super::meta::forget_scale_time(&mut new);
+            }
         }
         self.admit(Operation::Update, &mut new, Some(&old))?;
         self.isolate(&mut new, &old);
@@ -138,6 +141,8 @@ impl Call<'_> {
             }
             Change::Patch(patch) if main && patch.is_apply() => {
                 let mut produced = self.patched(patch, None, snapshot)?;
+                let meta = object::meta_mut(&mut produced.value);
+                meta.entry("name").or_insert_with(|| self.request.name.as_str().into());
                 self.place(&mut produced.value)?;
                 self.check_name(&produced.value)?;
                 let uid = object::uid(&produced.value);
