@@ -309,6 +309,19 @@ impl Status {
         self.reason == reason
     }
 
+    /// The wire form as text, its fields in the order that Kubernetes writes them in.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = br#"{"kind":"Status","apiVersion":"v1","metadata":{"#.to_vec();
+        if let Some(token) = &self.continue_token {
+            out.extend_from_slice(format!("\"continue\":{}", serde_json::Value::from(token.as_ref())).as_bytes());
+        }
+        out.extend_from_slice(b"},");
+        // Writing a struct of texts and numbers cannot fail; it always begins with a brace and the field `status`.
+        let fields = serde_json::to_vec(self).unwrap_or_default();
+        out.extend_from_slice(fields.get(1..).unwrap_or_default());
+        out
+    }
+
     /// The wire form, with kind and apiVersion.
     pub fn to_value(&self) -> serde_json::Value {
         let mut v = serde_json::to_value(self).unwrap_or_default();
@@ -329,6 +342,15 @@ impl Status {
 mod tests {
     use super::*;
     use crate::field::FieldPath;
+
+    #[test]
+    fn texts_have_kubernetes_order() {
+        let s = Status::not_found(&GroupResource::new("", "pods"), "x");
+        let text = String::from_utf8(s.to_json()).unwrap();
+        assert!(text.starts_with(r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#), "{text}");
+        assert!(text.ends_with(r#""code":404}"#), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), s.to_value());
+    }
 
     #[test]
     fn not_found_names_the_plural() {

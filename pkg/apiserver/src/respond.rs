@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use kcp_apimachinery::{Status, StatusDetails, status::reason};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{body::Body, gzip, negotiate::Encoding, yaml};
 
@@ -87,7 +86,7 @@ pub(crate) fn status(status: &Status, style: Style) -> Reply {
     // A success says no code in its body (X-09).
     let number = if status.code == 0 && status.status == "Success" { 200 } else { status.code };
     let code = StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut bytes = serde_json::to_vec(&status.to_value()).unwrap_or_default();
+    let mut bytes = status.to_json();
     bytes.push(b'\n');
     let bytes = Bytes::from(bytes);
     let mut reply = json(code, bytes.clone(), style).unwrap_or_else(|_| full(code, JSON, bytes));
@@ -117,10 +116,54 @@ pub(crate) fn mark_gzip(headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
 }
 
-/// Indents JSON by two spaces and ends it with a newline, as Kubernetes' pretty printer does (N-08).
+/// Indents JSON by two spaces and ends it with a newline, as Kubernetes' pretty printer does (N-08). Only white space
+/// changes: the order of fields and the form of numbers stay.
+///
+/// # Errors
+/// When the bytes are not JSON.
 pub(crate) fn indent(bytes: &[u8]) -> Result<Vec<u8>, Status> {
-    let value: Value = serde_json::from_slice(bytes).map_err(Status::internal)?;
-    let mut out = serde_json::to_vec_pretty(&value).map_err(Status::internal)?;
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(Status::internal)?;
+    let mut out = Vec::with_capacity(bytes.len() * 2);
+    let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    let mut rest = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace() || *b == b' ').peekable();
+    while let Some(b) = rest.next() {
+        if in_text {
+            out.push(b);
+            (in_text, escaped) = (escaped || b != b'"', !escaped && b == b'\\');
+            continue;
+        }
+        match b {
+            b' ' => {}
+            b'{' | b'[' => {
+                out.push(b);
+                while rest.next_if_eq(&b' ').is_some() {}
+                if let Some(close) = rest.next_if(|n| *n == b'}' || *n == b']') {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(b);
+            }
+            b',' => {
+                out.push(b);
+                line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            _ => {
+                in_text = b == b'"';
+                out.push(b);
+            }
+        }
+    }
     out.push(b'\n');
     Ok(out)
 }
@@ -190,6 +233,15 @@ pub(crate) fn warnings(headers: &mut HeaderMap, texts: &[String]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn indenting_changes_only_white_space() {
+        // N-08
+        let text = r#"{"b":{},"a":[1,2.50,{"x":"q\"}{, :"}],"c":[ ], "d" : null}"#;
+        let want = "{\n  \"b\": {},\n  \"a\": [\n    1,\n    2.50,\n    {\n      \"x\": \"q\\\"}{, :\"\n    }\n  ],\n  \"c\": [],\n  \"d\": null\n}\n";
+        assert_eq!(String::from_utf8(indent(text.as_bytes()).unwrap()).unwrap(), want);
+        assert!(indent(b"{").is_err());
+    }
 
     #[test]
     fn warnings_are_quoted_once_and_bounded() {
