@@ -11,6 +11,7 @@ mod decode;
 pub mod encode;
 pub mod list;
 mod options;
+mod quota;
 pub mod rbac;
 mod read;
 pub mod registry;

@@ -44,7 +44,7 @@ impl List {
     /// The list's JSON document in pieces of about `chunk` bytes. Items of built-in kinds come without kind and
     /// apiVersion, those of custom resources with them (N-10).
     pub fn into_chunks(self, chunk: usize) -> Chunks {
-        let head = (!self.info.custom).then(|| head_of(&self.info));
+        let head = (!self.info.custom).then(|| self.info.heads().shown.clone());
         let mut out = BytesMut::with_capacity(chunk.min(4096));
         out.extend_from_slice(b"{\"kind\":");
         out.extend_from_slice(&encode::compact(&self.info.list_kind.as_str().into()));
@@ -62,12 +62,6 @@ impl List {
         out.extend_from_slice(b"},\"items\":[");
         Chunks { items: Some(self.items), out, head, chunk, first: true }
     }
-}
-
-fn head_of(info: &ResourceInfo) -> Bytes {
-    let kind = encode::compact(&info.gvk.kind.as_str().into());
-    let version = encode::compact(&info.gvk.api_version().into());
-    [&b"{\"kind\":"[..], &kind, b",\"apiVersion\":", &version, b","].concat().into()
 }
 
 /// The iterator of [`List::into_chunks`].

@@ -12,6 +12,7 @@ use crate::{
     authority::{Access, Authority},
     crd::{self, Served},
     list::List,
+    quota,
     rbac::RbacSource,
     request::{Body, DeleteOptions, Deleted, ListOptions, PatchKind, Request, WriteOptions, Written},
     tenancy::Tenancy,
@@ -191,6 +192,7 @@ impl Registry {
     pub async fn delete(&self, request: &Request, options: &DeleteOptions) -> Result<Deleted, Status> {
         let deleted = self.remove_one(request, options).await?;
         self.after_write(request, b"").await;
+        self.recount(request).await;
         Ok(deleted)
     }
 
@@ -204,12 +206,26 @@ impl Registry {
         options: &DeleteOptions,
         list: &ListOptions,
     ) -> Result<List, Status> {
-        self.remove_many(request, options, list).await
+        let list = self.remove_many(request, options, list).await?;
+        self.recount(request).await;
+        Ok(list)
     }
 
-    /// A changed definition may have won names or let them go: decided before the client is answered, so that what it
-    /// defines is served by then.
+    /// Brings the quotas of a namespace up to date: after deletes, and after writes of quotas.
+    async fn recount(&self, request: &Request) {
+        if let (Ok(cluster), true) = (request.cluster(), request.info.namespaced && !request.namespace.is_empty()) {
+            quota::recount(self, cluster, &request.namespace).await;
+        }
+    }
+
+    /// What follows from a write. A changed definition may have won names or let them go: decided before the client is
+    /// answered, so that what it defines is served by then. A changed quota is counted.
     async fn after_write(&self, request: &Request, object: &[u8]) {
+        let counts = request.info.storage.group_resource == quota::group_resource() && request.subresource.is_empty();
+        // The last finalizer may have gone, and the object with it.
+        if counts || crate::scan::is_deleting(object) {
+            self.recount(request).await;
+        }
         if request.info.resource != crd::RESOURCE || request.info.gvk.group != crd::GROUP {
             return;
         }

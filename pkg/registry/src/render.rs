@@ -27,24 +27,15 @@ pub(crate) struct Renderer {
     annotate: bool,
 }
 
-fn head(kind: &str, api_version: &str) -> Bytes {
-    let mut out = encode::compact(&Value::from(kind));
-    let version = encode::compact(&Value::from(api_version));
-    out.splice(0..0, *b"{\"kind\":");
-    out.extend_from_slice(b",\"apiVersion\":");
-    out.extend_from_slice(&version);
-    out.push(b',');
-    out.into()
-}
-
 impl Renderer {
     /// For `info`, as the table of its logical cluster has it.
     pub(crate) fn new(info: &Arc<ResourceInfo>, types: &TypeTable) -> Self {
+        let heads = info.heads();
         let fixup_before = types.definition(&info.storage.group_resource).map_or(0, |d| d.fixup_before);
         Self {
             info: Arc::clone(info),
-            head: head(&info.gvk.kind, &info.gvk.api_version()),
-            stored: head(&info.gvk.kind, &info.storage.api_version),
+            head: heads.shown.clone(),
+            stored: heads.stored.clone(),
             fixup_before,
             annotate: false,
         }

@@ -133,8 +133,12 @@ impl TypeTable {
 
     /// The versions that a group is served in, the preferred one first.
     pub fn versions(&self, group: &str) -> Vec<GroupVersion> {
-        let mut found: Vec<&str> =
-            self.iter().filter(|i| i.gvk.group == group).map(|i| i.gvk.version.as_str()).collect();
+        let mut found: Vec<&str> = Vec::new();
+        let mut table = Some(self);
+        while let Some(at) = table {
+            found.extend(at.own.get(group).into_iter().flat_map(HashMap::keys).map(String::as_str));
+            table = at.base.as_deref();
+        }
         found.sort_by(|a, b| compare_versions(a, b));
         found.dedup();
         found.into_iter().map(|v| GroupVersion::new(group, v)).collect()

@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use bytes::Bytes;
 use kcp_apimachinery::{
     GroupKind, GroupResource, GroupVersionKind, GroupVersionResource, table::ColumnDefinition, time::Timestamp,
 };
@@ -18,7 +19,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use crate::type_table::{DefinitionState, GroupInfo, TypeTable, TypeTableBuilder, VersionInfo};
-use crate::{strategy::Strategy, virtuals::VirtualObjects};
+use crate::{encode, strategy::Strategy, virtuals::VirtualObjects};
 
 /// A schema that is compiled when it is first asked for.
 pub struct LazySchema {
@@ -228,6 +229,17 @@ pub struct ResourceInfo {
     pub deprecated_warning: Option<String>,
     /// A hash of everything above that comes from a definition; what OpenAPI fragments are cached by.
     pub content_hash: [u8; 32],
+    /// How objects of this version, and stored ones, begin; written at the first use.
+    pub(crate) heads: OnceLock<Heads>,
+}
+
+/// The first bytes of objects: `{"kind":K,"apiVersion":V,`.
+#[derive(Debug, Clone)]
+pub(crate) struct Heads {
+    /// In the version of the resource.
+    pub(crate) shown: Bytes,
+    /// In the version that is stored.
+    pub(crate) stored: Bytes,
 }
 
 impl ResourceInfo {
@@ -268,8 +280,24 @@ impl ResourceInfo {
             virtuals: None,
             deprecated_warning: None,
             content_hash: [0; 32],
+            heads: OnceLock::new(),
             gvk,
         }
+    }
+
+    /// How objects begin. Asked for only once the value is shared: kind and versions do not change any more.
+    pub(crate) fn heads(&self) -> &Heads {
+        self.heads.get_or_init(|| {
+            let head = |version: &str| {
+                let mut out = b"{\"kind\":".to_vec();
+                out.extend(encode::compact(&self.gvk.kind.as_str().into()));
+                out.extend_from_slice(b",\"apiVersion\":");
+                out.extend(encode::compact(&version.into()));
+                out.push(b',');
+                Bytes::from(out)
+            };
+            Heads { shown: head(&self.gvk.api_version()), stored: head(&self.storage.api_version) }
+        })
     }
 
     /// Group and resource of this resource: what error texts and authorisation name.

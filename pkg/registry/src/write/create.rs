@@ -10,6 +10,7 @@ use super::{ATTEMPTS, Call, Refusal, meta};
 use crate::{
     decode, encode,
     options::WriteVerb,
+    quota,
     read::{find, key_of},
     registry::Registry,
     request::{Body, Request, WriteOptions, Written},
@@ -104,6 +105,9 @@ impl Call<'_> {
                     continue;
                 }
                 return Err(self.exists(&name, generated, crate::scan::is_deleting(&existing.value)));
+            }
+            if self.info.namespaced {
+                quota::charge(&snapshot, self.cluster, self.namespace(), self.info, &name, &mut guards)?;
             }
             let mut ops = Vec::with_capacity(guards.len() + 1);
             let mut shown = value;
