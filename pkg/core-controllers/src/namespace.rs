@@ -75,7 +75,13 @@ impl Controller {
         }
         let client = self.context.client(&key.cluster);
         let mut failures = Vec::new();
-        for (resource, found) in content(store, &key.cluster, &key.name) {
+        let mut all = content(store, &key.cluster, &key.name);
+        // Pods go before what they may rely on, such as the policies that fence them in.
+        let pods = GroupResource::new("", "pods");
+        if all.contains_key(&pods) {
+            all.retain(|resource, _| *resource == pods);
+        }
+        for (resource, found) in all {
             if found.waiting == found.count {
                 continue;
             }

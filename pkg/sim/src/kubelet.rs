@@ -30,6 +30,10 @@ const RESTART: Backoff = Backoff { first: Duration::from_secs(1), most: Duration
 /// How often what a running process reads from files (tokens, secrets) is brought up to date besides when it changes.
 const REFRESH: Duration = Duration::from_secs(20 * 60);
 
+/// How long a pod takes to go once it was told to: a kubelet has volumes and networks to take down, and whoever deletes
+/// several things in a row relies on the first not being gone before the last was asked for.
+const TEARDOWN: Duration = Duration::from_millis(700);
+
 /// A container that is a process.
 #[derive(Default)]
 struct Running {
@@ -47,6 +51,8 @@ pub(crate) struct Kubelet {
     running: Mutex<HashMap<String, BTreeMap<String, Running>>>,
     /// Pods that wait for something in their namespace, or have files from there.
     interested: Mutex<HashMap<(String, String), ()>>,
+    /// When pods, by uid, were first seen being deleted.
+    ending: Mutex<HashMap<String, tokio::time::Instant>>,
 }
 
 fn pods() -> GroupVersionResource {
@@ -55,7 +61,13 @@ fn pods() -> GroupVersionResource {
 
 impl Kubelet {
     pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context, queue: Queue::default(), running: Mutex::default(), interested: Mutex::default() }
+        Self {
+            context,
+            queue: Queue::default(),
+            running: Mutex::default(),
+            interested: Mutex::default(),
+            ending: Mutex::default(),
+        }
     }
 
     pub(crate) fn observe(&self, namespace: &str, name: &str, pod: &[u8], gone: bool) {
@@ -65,6 +77,7 @@ impl Kubelet {
             // The process of a pod that was removed by force ends too.
             if let Ok(pod) = serde_json::from_slice::<Value>(pod) {
                 self.running.lock().remove(object::uid(&pod));
+                self.ending.lock().remove(object::uid(&pod));
             }
         } else {
             self.queue.add(key);
@@ -113,6 +126,7 @@ impl Kubelet {
 
     /// Ends a pod's processes, then removes it.
     async fn end(&self, pod: &Value) -> Result<Action, Error> {
+        let begun = *self.ending.lock().entry(object::uid(pod).to_owned()).or_insert_with(tokio::time::Instant::now);
         let containers = self.running.lock().remove(object::uid(pod)).unwrap_or_default();
         let grace = u64::try_from(number(pod, "/metadata/deletionGracePeriodSeconds", 30)).unwrap_or(0);
         for process in containers.into_values().filter_map(|r| r.process) {
@@ -120,6 +134,10 @@ impl Kubelet {
         }
         if object::finalizers(pod).next().is_some() && grace == 0 {
             return Ok(Action::Done);
+        }
+        let left = TEARDOWN.saturating_sub(begun.elapsed());
+        if grace > 0 && !left.is_zero() {
+            return Ok(Action::After(left));
         }
         let params = DeleteParams {
             uid: Some(object::uid(pod).to_owned()),

@@ -52,7 +52,11 @@ impl Controller {
         let wanted = usize::try_from(number(&set, "/spec/replicas", 1)).unwrap_or(0);
         for _ in pods.len()..wanted {
             let pod = pod(&set);
-            self.context.client.create(&pods_gvr, &namespace, &pod, &WriteParams::manager(MANAGER)).await?;
+            match self.context.client.create(&pods_gvr, &namespace, &pod, &WriteParams::manager(MANAGER)).await {
+                // The namespace is going, and this set with it.
+                Err(e) if e.is_forbidden() && e.to_string().contains("being terminated") => return Ok(Action::Done),
+                other => other?,
+            };
         }
         // Those that are not ready go first.
         pods.sort_by_key(is_ready);
