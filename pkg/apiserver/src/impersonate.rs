@@ -39,6 +39,7 @@ pub(crate) fn check(
     request: &Attributes<'_>,
     may: impl Fn(&Attributes<'_>) -> bool,
 ) -> Result<(), Status> {
+    wanted.authorize(asker, request, may)?;
     let global = |g: &&String| *g == user::MASTERS || g.starts_with("system:kcp:");
     if !asker.in_group(user::MASTERS)
         && let Some(group) = wanted.user.groups.iter().find(global)
@@ -46,7 +47,7 @@ pub(crate) fn check(
         let question = Attributes::resource(asker, "impersonate", "", "groups").named("", group);
         return Err(kcp_authorization::forbidden(&question, ""));
     }
-    wanted.authorize(asker, request, may)
+    Ok(())
 }
 
 #[cfg(test)]
