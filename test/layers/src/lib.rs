@@ -12,7 +12,7 @@ use serde_json::Value;
 /// stands below it in its own list.
 pub const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["kcp-logicalcluster", "kcp-apimachinery", "kcp-apis"]),
-    ("meaning", &["kcp-schema", "kcp-merge", "kcp-authorization"]),
+    ("meaning", &["kcp-schema", "kcp-merge", "kcp-protobuf", "kcp-authorization"]),
     ("state", &["kcp-storage"]),
     ("serving", &["kcp-authentication", "kcp-admission", "kcp-registry", "kcp-apiserver"]),
     (
