@@ -223,9 +223,11 @@ fn to_v2(o: &mut Value) {
         if let Some(percent) = spec.remove("targetCPUUtilizationPercentage").and_then(|p| p.as_i64()) {
             metrics.insert(0, cpu_metric(percent));
         }
-        if !metrics.is_empty() && !spec.contains_key("metrics") {
-            spec.insert("metrics".into(), metrics.into());
+        // Who says nothing gets a target for the CPU.
+        if metrics.is_empty() {
+            metrics.push(cpu_metric(80));
         }
+        set_default(spec, "metrics", metrics);
     });
     within(map, "status", |status| {
         if let Some(percent) = status.remove("currentCPUUtilizationPercentage").and_then(|p| p.as_i64()) {
@@ -315,6 +317,9 @@ mod tests {
         assert!(object::annotation(&o, METRICS_ANNOTATION).unwrap().contains("memory"));
         autoscalers.store_form(&mut o);
         assert_eq!(o, v2);
+        let mut bare = json!({"spec": {"maxReplicas": 3}});
+        autoscalers.store_form(&mut bare);
+        assert_eq!(bare["spec"]["metrics"], json!([cpu_metric(80)]));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! ResourceQuotas and LimitRanges: stored and validated. Nothing counts against them yet; their status stays as it is
-//! written.
+//! ResourceQuotas and LimitRanges: their form. What counts against a quota is decided in [`crate::quota`]; limits and
+//! defaults of LimitRanges are stored and not applied.
 
 use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, quantity::Quantity, validation};
 use serde_json::{Value, json};
