@@ -5,6 +5,7 @@
 //! (`gate.rs`); there is no other way to a handler. Who people are, what they may do and which logical clusters there
 //! are is injected ([`Authenticator`], [`Authorizer`], [`ClusterResolver`]); the verbs are `kcp_registry`'s.
 
+mod backup;
 mod body;
 mod cache;
 mod discovery;

@@ -219,11 +219,16 @@ pub(crate) fn body_encoding(content_type: Option<&str>) -> Result<BodyEncoding, 
     match media_type(content_type.unwrap_or_default()) {
         "" | "application/json" => Ok(BodyEncoding::Json),
         "application/yaml" => Ok(BodyEncoding::Yaml),
-        "application/vnd.kubernetes.protobuf" => Ok(BodyEncoding::Protobuf),
-        _ => Err(Status::unsupported_media_type(
-            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-        )),
+        kcp_protobuf::MEDIA_TYPE => Ok(BodyEncoding::Protobuf),
+        _ => Err(unknown_format()),
     }
+}
+
+/// The refusal of a body in a type that is not understood, or not for its kind (N-02).
+pub(crate) fn unknown_format() -> Status {
+    Status::unsupported_media_type(
+        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    )
 }
 
 /// A media type without its parameters.

@@ -24,6 +24,7 @@ impl ApiServer {
             Handler::Version => respond::json(StatusCode::OK, self.version.clone(), request.style(Encoding::Json)),
             Handler::Health => Ok(self.probe(path, request)),
             Handler::Metrics => Ok(self.metrics_text()),
+            Handler::Snapshot => Ok(self.snapshot()),
             Handler::Index => self.index(request),
             Handler::OpenIdConfiguration => Ok(self.issuer_document(|i| i.configuration.clone(), "application/json")),
             Handler::Keys => Ok(self.issuer_document(|i| i.keys.clone(), "application/jwk-set+json")),

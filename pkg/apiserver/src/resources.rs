@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use kcp_apimachinery::{Status, StatusDetails, selectors::FieldSelector, time::Timestamp};
+use kcp_protobuf::DecodeError;
 use kcp_registry::{Body, Deleted, List, PatchKind, ResourceInfo, Scope, Written};
 
 use crate::{
@@ -274,9 +275,11 @@ const NOT_APPLY: &str = "error decoding YAML";
 fn decode(bytes: Bytes, encoding: BodyEncoding, refusal: &str) -> Result<Body, Status> {
     match encoding {
         BodyEncoding::Json => Ok(Body::json(bytes)),
-        BodyEncoding::Protobuf => match kcp_registry::builtin::protobuf_to_json(&bytes) {
+        BodyEncoding::Protobuf => match kcp_protobuf::to_json(&bytes) {
             Ok(value) => Ok(Body::from(&value)),
-            Err(text) => Err(Status::bad_request(text)),
+            // A custom resource has no such encoding, unless it stands in for a built-in type.
+            Err(DecodeError::UnknownKind { .. }) => Err(negotiate::unknown_format()),
+            Err(e) => Err(Status::bad_request(e.to_string())),
         },
         // JSON is YAML; most apply bodies are JSON, and the registry's own parser reads it with better texts.
         BodyEncoding::Yaml if bytes.first() == Some(&b'{') => Ok(Body::json(bytes)),

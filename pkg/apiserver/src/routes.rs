@@ -24,6 +24,8 @@ pub enum Handler {
     Health,
     /// `/metrics` (V-05).
     Metrics,
+    /// `/snapshot`: a backup of the whole server.
+    Snapshot,
     /// `/api` (D-01).
     Core,
     /// `/apis` (D-02).
@@ -80,6 +82,7 @@ pub const ROUTES: &[Route] = &[
     route("/readyz", Handler::Health, Access::Public),
     route("/readyz/*", Handler::Health, Access::Public),
     route("/metrics", Handler::Metrics, Access::Server),
+    route("/snapshot", Handler::Snapshot, Access::Server),
     route("/.well-known/openid-configuration", Handler::OpenIdConfiguration, Access::Authorized),
     route("/openid/v1/jwks", Handler::Keys, Access::Authorized),
 ];
