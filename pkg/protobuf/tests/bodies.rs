@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// A tiny encoder: a message is built field by field.
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Msg(Vec<u8>);
 
 impl Msg {
@@ -102,7 +102,7 @@ fn kinds_as_json_says_them() {
                     2,
                     msg()
                         .int(1, 0)
-                        .msg(2, selector.clone())
+                        .msg(2, selector)
                         .msg(3, msg().msg(1, labels()).msg(2, pod))
                         .msg(4, msg().text(1, ""))
                         .int(5, 0)
