@@ -89,7 +89,7 @@ impl Controller {
             }
             return;
         }
-        let mentions = |what: &[u8]| seen.value.windows(what.len()).any(|w| w == what);
+        let mentions = |what: &[u8]| memchr::memmem::find(seen.value, what).is_some();
         let owned = mentions(b"\"ownerReferences\"");
         if !owned && graph.owners.contains_key(seen.key) {
             graph.remove(seen.key, cluster);

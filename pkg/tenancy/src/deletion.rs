@@ -300,7 +300,7 @@ fn held_objects(store: &Store, cluster: &ClusterName) -> Vec<Held> {
 }
 
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
-    bytes.windows(what.len()).any(|w| w == what)
+    memchr::memmem::find(bytes, what).is_some()
 }
 
 fn not_found_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
