@@ -5,6 +5,7 @@
 //! (`gate.rs`); there is no other way to a handler. Who people are, what they may do and which logical clusters there
 //! are is injected ([`Authenticator`], [`Authorizer`], [`ClusterResolver`]); the verbs are `kcp_registry`'s.
 
+mod attributes;
 mod backup;
 mod body;
 mod cache;
@@ -21,6 +22,7 @@ mod openapi;
 pub mod path;
 mod paths;
 mod query;
+mod reply;
 mod resources;
 mod respond;
 pub mod routes;

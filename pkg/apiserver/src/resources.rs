@@ -3,27 +3,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
-use kcp_apimachinery::{Status, StatusDetails, selectors::FieldSelector, time::Timestamp};
+use http::{StatusCode, header};
+use kcp_apimachinery::{Status, StatusDetails, selectors::FieldSelector};
 use kcp_protobuf::DecodeError;
-use kcp_registry::{Body, Deleted, List, PatchKind, ResourceInfo, Scope, Written};
+use kcp_registry::{Body, Deleted, PatchKind, ResourceInfo, Scope, Written};
 
 use crate::{
-    body::{Body as ReplyBody, BodyError, RequestBody},
+    body::{Body as ReplyBody, RequestBody},
     gate::Request,
-    gzip::{self, GzipStream},
-    negotiate::{self, Accepted, BodyEncoding, Encoding, Endpoint, Form, MetaVersion},
+    negotiate::{self, BodyEncoding, Endpoint, Form},
     path::ResourcePath,
+    reply::Out,
     respond::{self, Reply},
     seams::Cluster,
     server::ApiServer,
-    table::{self, Include, Tables},
+    table::{Include, Tables},
     watch::WatchBody,
     yaml,
 };
-
-/// Lists are sent in pieces of about this size.
-const CHUNK: usize = 64 * 1024;
 
 /// A type that the request's logical cluster serves at the request's path.
 pub(crate) struct Served {
@@ -307,172 +304,5 @@ fn contradiction(field_selector: &str, name: &str) -> Result<(), Status> {
             Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"))
         }
         _ => Ok(()),
-    }
-}
-
-/// How an answer is written.
-struct Out<'a> {
-    request: &'a Request<'a>,
-    info: &'a ResourceInfo,
-    subresource: &'a str,
-    accepted: Accepted,
-}
-
-/// The form of a list.
-enum ListForm {
-    Objects,
-    Table(Tables),
-    Partial(MetaVersion),
-}
-
-impl Out<'_> {
-    /// An object in the form that was asked for.
-    fn object(&self, code: StatusCode, object: Bytes) -> Result<Reply, Status> {
-        let style = self.request.style(self.accepted.encoding);
-        let bytes = match self.accepted.form {
-            Form::Object | Form::AggregatedDiscovery => object,
-            Form::Table(version) => {
-                let include = Include::parse(self.request.query.get("includeObject"))?;
-                Tables::new(self.info, self.subresource, version, include).single(&object, Timestamp::now(), true)?
-            }
-            Form::Partial(version) => {
-                let mut out = Vec::with_capacity(object.len() + 64);
-                table::write_partial(&mut out, &object, version);
-                out.into()
-            }
-            Form::PartialList(_) => return Err(table::wrong_form("PartialObjectMetadataList", self.info, false)),
-        };
-        respond::json(code, bytes, style)
-    }
-
-    /// A Status, which is never transformed (P-10).
-    fn status(&self, status: &Status) -> Reply {
-        respond::status(status, self.request.style(self.accepted.encoding))
-    }
-
-    /// The form of a list, checked before the list is made.
-    fn list_form(&self) -> Result<ListForm, Status> {
-        match self.accepted.form {
-            Form::Object | Form::AggregatedDiscovery => Ok(ListForm::Objects),
-            Form::Table(version) => {
-                let include = Include::parse(self.request.query.get("includeObject"))?;
-                Ok(ListForm::Table(Tables::new(self.info, self.subresource, version, include)))
-            }
-            Form::PartialList(version) => Ok(ListForm::Partial(version)),
-            Form::Partial(_) => Err(table::wrong_form("PartialObjectMetadata", self.info, true)),
-        }
-    }
-
-    /// A list, streamed (FC-06): a short one is sent whole, a long one piece by piece from the snapshot.
-    fn list(&self, list: List, form: ListForm) -> Result<Reply, Status> {
-        let style = self.request.style(self.accepted.encoding);
-        let mut chunks: Box<dyn Iterator<Item = Result<Bytes, Status>> + Send> = match form {
-            ListForm::Objects => Box::new(list.into_chunks(CHUNK)),
-            ListForm::Table(tables) => Box::new(Rows::new(list, RowForm::Table(tables))),
-            ListForm::Partial(version) => Box::new(Rows::new(list, RowForm::Partial(version))),
-        };
-        let first = chunks.next().transpose()?.unwrap_or_default();
-        let Some(second) = chunks.next().transpose()? else {
-            return respond::json(StatusCode::OK, first, style);
-        };
-        if style.pretty || style.encoding == Encoding::Yaml {
-            // A person asked: put it together and write it nicely.
-            let mut whole = [first, second].concat();
-            for chunk in chunks {
-                whole.extend_from_slice(&chunk?);
-            }
-            return respond::json(StatusCode::OK, whole.into(), style);
-        }
-        let stream = futures_util::stream::iter(
-            [Ok(first), Ok(second)].into_iter().chain(chunks).map(|chunk| chunk.map_err(|s| BodyError(s.message))),
-        );
-        let mut reply = if style.gzip {
-            let mut reply = http::Response::new(ReplyBody::stream(GzipStream::new(Box::pin(stream))));
-            respond::mark_gzip(reply.headers_mut());
-            reply
-        } else {
-            http::Response::new(ReplyBody::stream(stream))
-        };
-        reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(reply)
-    }
-}
-
-const _: () = assert!(2 * CHUNK >= gzip::MIN_LENGTH, "what is streamed is long enough to be compressed");
-
-enum RowForm {
-    Table(Tables),
-    Partial(MetaVersion),
-}
-
-/// Writes a list in another form, piece by piece.
-struct Rows {
-    list: List,
-    form: RowForm,
-    now: Timestamp,
-    at: At,
-}
-
-#[derive(PartialEq, Eq)]
-enum At {
-    Start,
-    Items,
-    Done,
-}
-
-impl Rows {
-    fn new(list: List, form: RowForm) -> Self {
-        Self { list, form, now: Timestamp::now(), at: At::Start }
-    }
-
-    fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
-        let mut comma = self.at == At::Items;
-        if self.at == At::Start {
-            match &self.form {
-                RowForm::Table(tables) => tables.write_head(out, &self.list.meta, true),
-                RowForm::Partial(version) => {
-                    out.extend_from_slice(br#"{"kind":"PartialObjectMetadataList","apiVersion":""#);
-                    out.extend_from_slice(version.api_version().as_bytes());
-                    out.extend_from_slice(br#"","metadata":"#);
-                    table::write_list_meta(out, &self.list.meta);
-                    out.extend_from_slice(br#","items":["#);
-                }
-            }
-            self.at = At::Items;
-        }
-        while out.len() < CHUNK {
-            let Some(item) = self.list.items().next() else {
-                out.extend_from_slice(b"]}\n");
-                self.at = At::Done;
-                break;
-            };
-            if comma {
-                out.push(b',');
-            }
-            comma = true;
-            match &self.form {
-                RowForm::Table(tables) => tables.write_row(out, &item, self.now)?,
-                RowForm::Partial(version) => table::write_partial(out, &item, *version),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Iterator for Rows {
-    type Item = Result<Bytes, Status>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at == At::Done {
-            return None;
-        }
-        let mut out = Vec::with_capacity(CHUNK + CHUNK / 4);
-        match self.fill(&mut out) {
-            Ok(()) => Some(Ok(out.into())),
-            Err(status) => {
-                self.at = At::Done;
-                Some(Err(status))
-            }
-        }
     }
 }
