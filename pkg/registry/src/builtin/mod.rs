@@ -24,7 +24,6 @@ use std::{collections::HashMap, sync::Arc};
 use kcp_apimachinery::GroupResource;
 use kcp_apis::Kind;
 
-pub use codec::protobuf_to_json;
 pub use info::subresource_schema;
 
 use crate::{

@@ -6,11 +6,7 @@
 //! absent. [`apply`] does the same to a JSON tree, in one pass, from the recorded schemas.
 
 mod decode;
-mod protobuf;
 mod time;
-mod wire;
-
-pub use protobuf::to_json as protobuf_to_json;
 
 use std::{
     collections::HashMap,
