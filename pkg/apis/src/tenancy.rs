@@ -34,6 +34,9 @@ pub const SYSTEM_INITIALIZER_PREFIX: &str = "system:";
 
 /// The verb on a WorkspaceType that lets a user make workspaces of it.
 pub const USE_VERB: &str = "use";
+/// The verb on a WorkspaceType that lets a user work as the initializer of that name: enter workspaces that wait for it, as
+/// their administrator, and sign off.
+pub const INITIALIZE_VERB: &str = "initialize";
 /// The subresource of Workspaces whose verbs decide who may enter (`access`) and who administers (`admin`).
 pub const CONTENT_SUBRESOURCE: &str = "workspaces/content";
 /// The verb on `workspaces/content` that lets a user enter a workspace.
@@ -44,6 +47,13 @@ pub const ADMIN_VERB: &str = "admin";
 pub const ACCESS_GROUP: &str = "system:kcp:workspace:access";
 /// The group that its admins have in it, bound to `cluster-admin`.
 pub const ADMIN_GROUP: &str = "system:kcp:workspace:admin";
+
+/// The name under which every user finds the own home workspace among the Workspaces of `root`.
+pub const HOME_ALIAS: &str = "~";
+/// The workspace in `root` that holds the home workspaces of all users.
+pub const HOMES: &str = "users";
+/// Names that no Workspace has: they would read like something else in a path.
+pub const RESERVED_NAMES: [&str; 2] = ["root", "system"];
 
 /// The condition types of Workspaces and LogicalClusters.
 pub mod condition {
@@ -85,7 +95,7 @@ pub mod types {
     pub const TEAM: &str = "team";
     /// A workspace for any use; the type when none is said.
     pub const UNIVERSAL: &str = "universal";
-    /// A user's own workspace, outside the tree.
+    /// A user's own workspace.
     pub const HOME: &str = "home";
 }
 

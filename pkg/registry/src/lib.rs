@@ -34,11 +34,11 @@ mod write;
 
 pub use authority::{Access, Authority, IssuedToken, TokenAnswer, TokenOrder, Verdict};
 pub use list::List;
+pub use rbac::RbacSource;
 pub use registry::{Config, Registry};
 pub use request::{
     Body, DeleteOptions, Deleted, ListMeta, ListOptions, PatchKind, Request, Scope, Warnings, WriteOptions, Written,
 };
-pub use rbac::RbacSource;
 pub use strategy::{Plain, Strategy, StrategyContext};
 pub use tenancy::{Resolved, Tenancy};
 pub use types::{
@@ -52,6 +52,7 @@ pub fn strategies() -> builtin::Strategies {
     [
         (crd::group_resource(), crd::Definitions::strategy()),
         (kcp_apis::tenancy::WORKSPACE.group_resource(), tenancy::Workspaces::strategy()),
+        (kcp_apis::core::LOGICAL_CLUSTER.group_resource(), tenancy::LogicalClusters::strategy()),
     ]
     .into()
 }

@@ -15,7 +15,7 @@ use crate::{
     quota,
     rbac::RbacSource,
     request::{Body, DeleteOptions, Deleted, ListOptions, PatchKind, Request, WriteOptions, Written},
-    tenancy::Tenancy,
+    tenancy::{Tenancy, home},
     types::{ResourceInfo, TypeTable},
     watch::WatchStream,
 };
@@ -130,6 +130,9 @@ impl Registry {
     /// # Errors
     /// 404, or 504 for a revision that does not come.
     pub async fn get(&self, request: &Request, resource_version: &str) -> Result<Bytes, Status> {
+        if home::is_meant(request) {
+            return home::get(self, request).await;
+        }
         self.read_at_least(request, resource_version).await
     }
 

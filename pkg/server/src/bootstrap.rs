@@ -45,8 +45,9 @@ async fn roots(registry: &Arc<Registry>, base_url: &str, ca_pem: &str) -> Result
             workspace_type: &format!("root:{}", tenancy::types::ROOT),
             owner: None,
             admin: "",
+            directly_deletable: false,
             initializers: &[],
-            ca_pem: ca_pem,
+            ca_pem,
             now: Timestamp::now(),
         };
         let batch = Batch { ops: birth.ops()? };

@@ -7,6 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use kcp_apimachinery::object;
+use kcp_apis::tenancy;
 use kcp_authorization::{Layer, aggregate};
 use kcp_logicalcluster::ClusterName;
 use serde_json::{Value, json};
@@ -21,6 +22,9 @@ use crate::{
 /// When virtual objects were born: before any clock that this runs under, the same in every server.
 const BORN: &str = "2024-01-01T00:00:00Z";
 
+/// The binding of those who administer a workspace, and their group.
+const ADMINS: &str = tenancy::ADMIN_GROUP;
+
 /// The resources that have bootstrap objects, and the kind of each.
 const KINDS: [(&str, &str); 4] = [
     ("clusterroles", "ClusterRole"),
@@ -33,6 +37,9 @@ const KINDS: [(&str, &str); 4] = [
 fn document() -> Value {
     // Part of the program; a test reads it.
     let mut document: Value = serde_json::from_str(RBAC_BOOTSTRAP).unwrap_or_default();
+    if let Some(Value::Array(bindings)) = document.get_mut("clusterrolebindings") {
+        bindings.push(workspace_admins());
+    }
     let Some(Value::Array(roles)) = document.get_mut("clusterroles") else { return document };
     // Roles feed each other in steps: view feeds edit, edit feeds admin.
     for _ in 0..4 {
@@ -44,6 +51,20 @@ fn document() -> Value {
         }
     }
     document
+}
+
+/// What makes whoever has the verb `admin` on a workspace's content its administrator. The group is given by the
+/// authorizer, in one workspace at a time; nobody brings it along.
+fn workspace_admins() -> Value {
+    json!({
+        "metadata": {
+            "name": ADMINS,
+            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+            "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+        },
+        "roleRef": {"apiGroup": kcp_authorization::GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "Group", "apiGroup": kcp_authorization::GROUP, "name": ADMINS}],
+    })
 }
 
 /// The compiled bootstrap policy, to put the policies of logical clusters over.
@@ -98,9 +119,20 @@ pub(super) fn stable_uid(seed: &str) -> String {
     uuid::Uuid::from_bytes(bytes).to_string()
 }
 
+fn of(resource: &str) -> Arc<[VirtualObject]> {
+    OBJECTS.iter().find(|(r, _)| *r == resource).map_or_else(|| Arc::from([]), |(_, all)| Arc::clone(all))
+}
+
 impl VirtualObjects for Bootstrap {
-    fn objects(&self, _: &ClusterName) -> Arc<[VirtualObject]> {
-        OBJECTS.iter().find(|(r, _)| *r == self.0).map_or_else(|| Arc::from([]), |(_, all)| Arc::clone(all))
+    fn objects(&self, cluster: &ClusterName) -> Arc<[VirtualObject]> {
+        // Physical clusters, and what is beside the tree of workspaces, have no workspace admins.
+        let plain = cluster.is_system() && self.0 == "clusterrolebindings";
+        if plain {
+            static PLAIN: LazyLock<Arc<[VirtualObject]>> =
+                LazyLock::new(|| of("clusterrolebindings").iter().filter(|o| o.name != ADMINS).cloned().collect());
+            return Arc::clone(&PLAIN);
+        }
+        of(self.0)
     }
 }
 
@@ -169,6 +201,15 @@ mod tests {
         assert!(!has("view", "configmaps"));
         assert!(has("edit", "configmaps"));
         assert!(has("admin", "configmaps") && has("admin", "rolebindings"));
+    }
+
+    #[test]
+    fn workspaces_have_administrators() {
+        let binding = read("clusterrolebindings", "", "system:kcp:workspace:admin");
+        assert_eq!(binding["roleRef"]["name"], "cluster-admin");
+        let all = virtuals("clusterrolebindings").unwrap();
+        assert!(all.get(&ClusterName::system_admin(), "", "system:kcp:workspace:admin").is_none());
+        assert!(all.get(&ClusterName::system_admin(), "", "cluster-admin").is_some());
     }
 
     #[test]

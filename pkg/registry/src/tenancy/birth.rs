@@ -37,8 +37,10 @@ pub struct Birth<'a> {
     pub workspace_type: &'a str,
     /// What it belongs to; `None` for roots.
     pub owner: Option<Owner<'a>>,
-    /// The user who becomes its admin, if any.
+    /// The user who becomes its admin, if any, by the name that he has in it.
     pub admin: &'a str,
+    /// Whether who administers it may delete it from inside.
+    pub directly_deletable: bool,
     /// What must be done before it is ready.
     pub initializers: &'a [String],
     /// The certificate authority for clients in it, PEM.
@@ -93,6 +95,9 @@ impl Birth<'_> {
                 "cluster": owner.cluster.as_str(),
                 "uid": owner.uid,
             });
+        }
+        if self.directly_deletable {
+            spec["directlyDeletable"] = true.into();
         }
         if !self.initializers.is_empty() {
             spec["initializers"] = json!(self.initializers);

@@ -1,6 +1,9 @@
 //! Workspaces: the map from paths to logical clusters, and what happens when one is made.
 
 mod birth;
+pub(crate) mod home;
+pub(crate) mod life;
+mod logical;
 mod types;
 mod workspaces;
 
@@ -10,7 +13,10 @@ use std::{
 };
 
 use kcp_apimachinery::UserInfo;
-use kcp_apis::tenancy::{OWNER_ANNOTATION, WORKSPACE};
+use kcp_apis::{
+    core::phase,
+    tenancy::{OWNER_ANNOTATION, WORKSPACE},
+};
 use kcp_logicalcluster::{ClusterName, ClusterPath, ClusterRef};
 use kcp_storage::{Event, EventKind, Key, Observer, Prefix, Store};
 use parking_lot::RwLock;
@@ -18,6 +24,7 @@ use parking_lot::RwLock;
 use crate::scan;
 
 pub use birth::{Birth, Owner};
+pub use logical::LogicalClusters;
 pub use workspaces::Workspaces;
 
 /// How deep a tree of workspaces is followed. A bound against damaged data, not a limit that anyone meets.
@@ -47,6 +54,10 @@ struct Above {
     name: Box<str>,
     /// The user who made it, empty when nobody knows.
     owner: Box<str>,
+    /// The logical cluster of that user, for a service account: its name alone says little.
+    home: Option<Box<str>>,
+    /// Somebody must still do something before it can be used.
+    initializing: bool,
 }
 
 /// The tree of workspaces, derived from the Workspace objects of all logical clusters.
@@ -87,6 +98,22 @@ impl Tenancy {
     /// The user who made the workspace of a logical cluster.
     pub fn owner(&self, cluster: &ClusterName) -> Option<String> {
         self.index.read().parents.get(cluster).map(|a| a.owner.to_string()).filter(|o| !o.is_empty())
+    }
+
+    /// Whether `user` made the workspace of a logical cluster. A service account did when it has the name and the home of
+    /// who did: elsewhere others have its name.
+    pub fn is_owner(&self, cluster: &ClusterName, user: &UserInfo) -> bool {
+        let index = self.index.read();
+        index.parents.get(cluster).is_some_and(|above| {
+            !above.owner.is_empty()
+                && *above.owner == *user.username
+                && above.home.as_deref() == user.service_account_cluster()
+        })
+    }
+
+    /// Whether the workspace of a logical cluster waits for initializers.
+    pub fn is_initializing(&self, cluster: &ClusterName) -> bool {
+        self.index.read().parents.get(cluster).is_some_and(|above| above.initializing)
     }
 
     /// The child workspaces of a logical cluster: names and logical clusters, in no order.
@@ -155,8 +182,16 @@ impl Index {
             .and_then(|a| scan::member(a, OWNER_ANNOTATION))
             .and_then(|raw| serde_json::from_slice::<String>(raw).ok())
             .and_then(|text| serde_json::from_str::<UserInfo>(&text).ok())
-            .map_or_else(Box::default, |user| user.username.into());
-        self.parents.insert(child.clone(), Above { parent: parent.clone(), name: parts.name.into(), owner });
+            .unwrap_or_default();
+        let phase = scan::member(workspace, "status").and_then(|s| scan::member(s, "phase")).and_then(scan::text);
+        let above = Above {
+            parent: parent.clone(),
+            name: parts.name.into(),
+            home: owner.service_account_cluster().map(Into::into),
+            owner: owner.username.into(),
+            initializing: phase == Some(phase::INITIALIZING),
+        };
+        self.parents.insert(child.clone(), above);
         self.children.entry(parent).or_default().insert(parts.name.into(), child);
     }
 

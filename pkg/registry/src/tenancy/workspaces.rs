@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object};
+use kcp_apimachinery::{FieldError, FieldErrors, FieldPath, Status, object, user};
 use kcp_apis::{
-    core::{self, LOGICAL_CLUSTER},
-    tenancy::{self, WORKSPACE, WORKSPACE_TYPE, types as names},
+    core::{self, LOGICAL_CLUSTER, phase},
+    tenancy::{self, WORKSPACE_TYPE, types as names},
 };
+use kcp_authentication::identity;
 use kcp_logicalcluster::{ClusterName, ClusterPath};
-use kcp_storage::{Expect, Key, Op};
+use kcp_storage::Op;
 use serde_json::{Value, json};
 
 use super::{
     birth::{Birth, Owner},
+    life, logical,
     types::{self, TypeName},
 };
 use crate::{
@@ -69,6 +71,10 @@ fn check_type(
     found: &types::Resolved,
     parent: Option<&(TypeName, types::Resolved)>,
 ) -> Result<(), Status> {
+    if is_home(wanted) && is_homes(ctx) {
+        // Nobody but the server makes anything there.
+        return Ok(());
+    }
     if let Some(cluster) = &found.cluster {
         let access = Access {
             verb: tenancy::USE_VERB,
@@ -107,6 +113,19 @@ fn check_type(
     Ok(())
 }
 
+/// Whether a type is that of home workspaces.
+fn is_home(kind: &TypeName) -> bool {
+    kind.path == ClusterName::ROOT && kind.name == names::HOME
+}
+
+/// Whether the request is in the workspace that holds the homes of all users.
+fn is_homes(ctx: &StrategyContext<'_>) -> bool {
+    let tenancy = ctx.registry.tenancy();
+    tenancy
+        .parent(ctx.cluster)
+        .is_some_and(|(parent, name)| parent.as_str() == ClusterName::ROOT && name == tenancy::HOMES)
+}
+
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
@@ -119,15 +138,37 @@ fn label_phase(object: &mut Value) {
     }
 }
 
+/// The server's finalizer stays while there is a logical cluster: without it, everything in the workspace would be left
+/// behind where nobody finds it.
+fn keep_finalizer(new: &mut Value, old: &Value, ctx: &StrategyContext<'_>) {
+    let has = |o: &Value| object::finalizers(o).any(|f| f == core::LOGICAL_CLUSTER_FINALIZER);
+    let lives = || ClusterName::new(text(old, "/spec/cluster")).is_ok_and(|c| life::exists(ctx.snapshot, &c));
+    if !has(old) || has(new) || !lives() {
+        return;
+    }
+    let list = object::meta_mut(new).entry("finalizers").or_insert(Value::Null);
+    if !list.is_array() {
+        *list = json!([]);
+    }
+    if let Some(list) = list.as_array_mut() {
+        list.push(core::LOGICAL_CLUSTER_FINALIZER.into());
+    }
+    ctx.warnings.add(format!("the finalizer {} stays until the workspace is empty", core::LOGICAL_CLUSTER_FINALIZER));
+}
+
 impl Workspaces {
     /// The path and the URL of the workspace.
     fn place(new: &Value, ctx: &StrategyContext<'_>) -> Result<(ClusterPath, String), Status> {
         let name = object::name(new);
-        let path = here(ctx)?.join(name).map_err(|_| {
-            let detail = "must match ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+        let invalid = |detail: &str| {
             let error = FieldError::invalid(&FieldPath::new("metadata.name"), name, detail);
             Status::invalid(&ctx.info.group_kind(), name, &vec![error])
-        })?;
+        };
+        let homes = ctx.cluster.as_str() == ClusterName::ROOT && name == tenancy::HOMES;
+        if tenancy::RESERVED_NAMES.contains(&name) || homes && !ctx.user.in_group(user::MASTERS) {
+            return Err(invalid("the name is reserved"));
+        }
+        let path = here(ctx)?.join(name).map_err(|_| invalid("must match ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))?;
         let url = format!("{}/clusters/{path}", ctx.registry.config.external_url);
         Ok((path, url))
     }
@@ -173,6 +214,7 @@ impl Strategy for Workspaces {
             workspace_type: "",
             owner: None,
             admin: "",
+            directly_deletable: false,
             initializers: &found.initializers,
             ca_pem: "",
             now: ctx.now,
@@ -183,30 +225,42 @@ impl Strategy for Workspaces {
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
+        logical::check_phase(old, new).map_err(|text| forbidden(ctx, object::name(old), text))?;
         if ctx.subresource.is_empty() {
             // What the server has set is not lost by leaving it out.
+            let named = text(new, "/spec/type/name").eq_ignore_ascii_case(text(old, "/spec/type/name"));
+            let same_type = text(new, "/spec/type/path").is_empty() && named;
             for field in ["cluster", "URL", "type"] {
                 let kept = old.pointer(&format!("/spec/{field}")).cloned();
                 let spec = object::child_mut(new, "spec");
                 if let Some(kept) = kept
-                    && spec.get(field).is_none_or(Value::is_null)
+                    && (spec.get(field).is_none_or(Value::is_null) || field == "type" && same_type)
                 {
                     spec.insert(field.to_owned(), kept);
                 }
+            }
+            if new.pointer("/spec/type") != old.pointer("/spec/type") {
+                return Err(forbidden(ctx, object::name(old), "spec.type is immutable".to_owned()));
             }
             for key in [tenancy::OWNER_ANNOTATION, tenancy::CLUSTER_ANNOTATION] {
                 if let Some(kept) = object::annotation(old, key) {
                     object::set_annotation(new, key, kept);
                 }
             }
+            keep_finalizer(new, old, ctx);
         }
         label_phase(new);
         Ok(())
     }
 
+    fn mark_deleting(&self, object: &mut Value, _: &StrategyContext<'_>) {
+        object::child_mut(object, "status").insert("phase".into(), phase::DELETING.into());
+        label_phase(object);
+    }
+
     fn validate_update(&self, new: &Value, old: &Value, _: &StrategyContext<'_>) -> FieldErrors {
         let mut errors = FieldErrors::new();
-        for field in ["type", "cluster", "URL"] {
+        for field in ["cluster", "URL"] {
             let pointer = format!("/spec/{field}");
             let (was, is) = (old.pointer(&pointer), new.pointer(&pointer));
             if was != is {
@@ -224,10 +278,12 @@ impl Strategy for Workspaces {
         ctx: &StrategyContext<'_>,
         ops: &mut Vec<Op>,
     ) -> Result<(), Status> {
-        if old.is_some() {
-            return Ok(());
-        }
         let cluster = ClusterName::new(text(new, "/spec/cluster")).map_err(Status::internal)?;
+        if let Some(old) = old {
+            // In one batch: from here on nothing new is made in it.
+            let begins = object::is_deleting(new) && !object::is_deleting(old);
+            return if begins { life::mark_deleting(ctx.snapshot, &cluster, ctx.now, ops) } else { Ok(()) };
+        }
         let (path, url) = Self::place(new, ctx)?;
         let initializers: Vec<String> = new
             .pointer("/status/initializers")
@@ -243,29 +299,14 @@ impl Strategy for Workspaces {
             url: &url,
             workspace_type: &workspace_type,
             owner: Some(Owner { cluster: ctx.cluster, name: object::name(new), uid: object::uid(new) }),
-            admin: &ctx.user.username,
+            // A service account has another name in there, where its own may belong to somebody else.
+            admin: &identity::seen_from(ctx.user, &cluster).username,
+            directly_deletable: is_homes(ctx),
             initializers: &initializers,
             ca_pem: &ctx.registry.config.ca_pem,
             now: ctx.now,
         };
         ops.extend(birth.ops()?);
-        // A workspace that is being deleted gets no more children: its own Workspace, and its logical cluster, must be
-        // as this request has seen them.
-        let parent = ctx.registry.tenancy().parent(ctx.cluster);
-        let own = Key::object(&LOGICAL_CLUSTER.group_resource(), ctx.cluster, "", core::LOGICAL_CLUSTER_NAME);
-        let above =
-            parent.and_then(|(cluster, name)| Key::object(&WORKSPACE.group_resource(), &cluster, "", &name).ok());
-        for key in own.ok().into_iter().chain(above) {
-            let Some(entry) = ctx.snapshot.get(&key) else { continue };
-            if crate::scan::is_deleting(&entry.value) {
-                return Err(forbidden(
-                    ctx,
-                    object::name(new),
-                    "the workspace that it would be in is being deleted".to_owned(),
-                ));
-            }
-            ops.push(Op::Check { key, expect: Expect::Revision(entry.revision) });
-        }
         Ok(())
     }
 

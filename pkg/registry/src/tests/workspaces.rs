@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use kcp_apimachinery::UserInfo;
+use kcp_apimachinery::{UserInfo, user};
+use kcp_apis::tenancy::WORKSPACE;
 use kcp_logicalcluster::{ClusterName, ClusterRef};
+use kcp_storage::{Batch, Expect, Key};
 use serde_json::{Value, json};
 
 use crate::{Registry, Request, testing::Fixture};
@@ -25,6 +27,13 @@ fn resolve(registry: &Registry, path: &str) -> Option<ClusterName> {
 fn read(f: &Fixture, cluster: &ClusterName, what: &str, namespace: &str, name: &str) -> Option<Value> {
     let request: Request = f.request_in(cluster, what, namespace).named(name);
     f.registry.read_one(&request).ok().map(|b| serde_json::from_slice(&b).unwrap())
+}
+
+/// What the deletion controller does at the end.
+async fn purge(f: &Fixture, name: &str) {
+    let child = resolve(&f.registry, &format!("root:{name}")).unwrap();
+    let key = Key::object(&WORKSPACE.group_resource(), &f.cluster, "", name).unwrap();
+    f.registry.store().commit(Batch::new().purge(child).delete(key, Expect::Any)).await.unwrap();
 }
 
 #[tokio::test]
@@ -118,6 +127,10 @@ async fn what_the_server_sets_stays() {
     };
     let error = patch(json!({"spec": {"cluster": "root"}})).await.unwrap_err();
     assert!(error.code == 422 && error.message.contains("spec.cluster"), "{error}");
+    let error = patch(json!({"spec": {"type": {"name": "universal"}}})).await.unwrap_err();
+    assert!(error.code == 403 && error.message.ends_with("spec.type is immutable"), "{error}");
+    // As people write it in files that they apply again.
+    patch(json!({"spec": {"type": {"name": "organization", "path": null}}})).await.unwrap();
     let kept = patch(json!({"spec": null, "metadata": {"annotations": null}})).await.unwrap();
     let kept: Value = serde_json::from_slice(&kept.object).unwrap();
     assert_eq!(kept["spec"], made["spec"]);
@@ -138,6 +151,9 @@ async fn a_path_outlives_its_logical_cluster() {
     );
     let free = crate::Body::from(&json!({"metadata": {"finalizers": null}}));
     f.registry.patch(&request, crate::PatchKind::Merge, &free, &Fixture::options()).await.unwrap();
+    assert!(request.warnings.take()[0].contains("core.kcp.io/logicalcluster"));
+    assert_eq!(resolve(&f.registry, "root:w"), Some(first.clone()), "nothing is left behind where nobody finds it");
+    purge(&f, "w").await;
     assert_eq!(resolve(&f.registry, "root:w"), None);
     make_in(&f, "root", "w", json!({})).await.unwrap();
     assert_ne!(resolve(&f.registry, "root:w").unwrap(), first);
@@ -145,4 +161,187 @@ async fn a_path_outlives_its_logical_cluster() {
     let again = crate::Tenancy::new(f.registry.store());
     assert_eq!(again.resolve(&ClusterRef::parse("root:w").unwrap()).map(|r| r.name), resolve(&f.registry, "root:w"));
     let _: Arc<crate::Tenancy> = again;
+}
+
+/// A create that was authorised before a workspace's end does not outlive it.
+#[tokio::test]
+async fn nothing_is_made_in_a_workspace_that_is_gone() {
+    let f = Fixture::new().await;
+    make_in(&f, "root", "w", json!({})).await.unwrap();
+    let child = resolve(&f.registry, "root:w").unwrap();
+    let make = |what: &str, namespace: &str, object: Value| {
+        let request = f.request_in(&child, what, namespace);
+        let body = Fixture::body(&request, object);
+        let registry = f.registry.clone();
+        async move { registry.create(&request, &body, &Fixture::options()).await.map(drop).map_err(|e| e.code) }
+    };
+    let role = || json!({"metadata": {"generateName": "r-"}, "rules": []});
+    let (roles, maps) = ("rbac.authorization.k8s.io/v1/clusterroles", "v1/configmaps");
+    assert_eq!(make(roles, "", role()).await, Ok(()));
+    let request = f.request(WORKSPACES, "").named("w");
+    f.registry.delete(&request, &crate::DeleteOptions::default()).await.unwrap();
+    let logical = read(&f, &child, "core.kcp.io/v1alpha1/logicalclusters", "", "cluster").unwrap();
+    assert!(logical["metadata"]["deletionTimestamp"].is_string(), "marked with its Workspace");
+    assert_eq!(logical["status"]["phase"], "Deleting");
+    assert_eq!(read(&f, &f.cluster, WORKSPACES, "", "w").unwrap()["status"]["phase"], "Deleting");
+    assert_eq!(make(roles, "", role()).await, Err(403));
+    assert_eq!(make(maps, "default", json!({"metadata": {"name": "m"}})).await, Err(403));
+    // Who works finalizers off says so.
+    let event = json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}});
+    assert_eq!(make("v1/events", "default", event).await, Ok(()));
+    assert_eq!(make("coordination.k8s.io/v1/leases", "default", json!({"metadata": {"name": "l"}})).await, Ok(()));
+    purge(&f, "w").await;
+    assert_eq!(make(roles, "", role()).await, Err(404));
+    assert!(f.registry.store().resources(&child).is_empty(), "nothing is left");
+}
+
+/// Creates and the end of their workspace, at the same time: whatever the order, nothing is left behind.
+#[tokio::test]
+async fn creates_race_the_end_of_their_workspace() {
+    let f = Fixture::new().await;
+    for round in 0..20 {
+        let name = format!("w{round}");
+        make_in(&f, "root", &name, json!({})).await.unwrap();
+        let child = resolve(&f.registry, &format!("root:{name}")).unwrap();
+        let mut work = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let request = f.request_in(&child, "rbac.authorization.k8s.io/v1/clusterroles", "");
+            let body = Fixture::body(&request, json!({"metadata": {"generateName": "r-"}, "rules": []}));
+            let registry = f.registry.clone();
+            work.spawn(async move { registry.create(&request, &body, &Fixture::options()).await.map(drop) });
+        }
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        purge(&f, &name).await;
+        while let Some(done) = work.join_next().await {
+            if let Err(status) = done.unwrap() {
+                assert_eq!(status.code, 404, "{status}");
+            }
+        }
+        assert!(f.registry.store().resources(&child).is_empty(), "round {round}");
+    }
+}
+
+/// The object that describes a workspace from inside is not its administrator's to rewrite.
+#[tokio::test]
+async fn logical_clusters_are_the_servers() {
+    let f = Fixture::new().await;
+    let types = f.request("tenancy.kcp.io/v1alpha1/workspacetypes", "");
+    let slow = json!({"metadata": {"name": "slow"}, "spec": {"initializer": true}});
+    f.registry.create(&types, &Fixture::body(&types, slow), &Fixture::options()).await.unwrap();
+    make_in(&f, "root", "w", json!({"type": {"name": "slow"}})).await.unwrap();
+    let child = resolve(&f.registry, "root:w").unwrap();
+    assert!(f.registry.tenancy().is_initializing(&child));
+    let request = f.request_in(&child, "core.kcp.io/v1alpha1/logicalclusters", "").named("cluster");
+    let patch = |subresource: &str, p: Value| {
+        let request = request.clone().at_subresource(subresource);
+        let registry = f.registry.clone();
+        async move { registry.patch(&request, crate::PatchKind::Merge, &crate::Body::from(&p), &Fixture::options()).await }
+    };
+    for (subresource, change, want) in [
+        ("", json!({"spec": {"directlyDeletable": true}}), "spec is set by the server"),
+        ("", json!({"spec": {"owner": null}}), "spec is set by the server"),
+        ("status", json!({"status": {"phase": "Ready"}}), "status.phase is set by the server"),
+        (
+            "status",
+            json!({"status": {"phase": "Scheduling"}}),
+            "cannot transition from \"Initializing\" to \"Scheduling\"",
+        ),
+        ("status", json!({"status": {"URL": "https://elsewhere"}}), "status.URL is set by the server"),
+        (
+            "status",
+            json!({"status": {"initializers": ["root:slow", "root:more"]}}),
+            "status.initializers must not grow",
+        ),
+    ] {
+        let error = patch(subresource, change.clone()).await.unwrap_err();
+        assert!(error.code == 403 && error.message.ends_with(want), "{change}: {error}");
+    }
+    let kept = patch("", json!({"metadata": {"annotations": null}})).await.unwrap();
+    let kept: Value = serde_json::from_slice(&kept.object).unwrap();
+    assert_eq!(kept["metadata"]["annotations"]["internal.tenancy.kcp.io/type"], "root:slow");
+    let error = f.registry.delete(&request, &crate::DeleteOptions::default()).await.unwrap_err();
+    assert!(error.code == 403 && error.message.ends_with("LogicalCluster cannot be deleted"), "{error}");
+    let another = Fixture::body(&request, json!({"metadata": {"name": "another"}}));
+    let collection = f.request_in(&child, "core.kcp.io/v1alpha1/logicalclusters", "");
+    assert_eq!(f.registry.create(&collection, &another, &Fixture::options()).await.unwrap_err().code, 403);
+    // Whoever may initialize workspaces of the type signs off; here nobody says no.
+    let done = patch("status", json!({"status": {"initializers": []}})).await.unwrap();
+    let done: Value = serde_json::from_slice(&done.object).unwrap();
+    assert_eq!(done["status"]["initializers"], json!([]));
+}
+
+#[tokio::test]
+async fn some_names_are_reserved() {
+    let f = Fixture::new().await;
+    for name in ["root", "system", "users"] {
+        let error = make_in(&f, "root", name, json!({})).await.unwrap_err();
+        assert!(error.code == 422 && error.message.contains("reserved"), "{error}");
+    }
+    make_in(&f, "root", "w", json!({})).await.unwrap();
+    make_in(&f, "root:w", "users", json!({})).await.unwrap();
+}
+
+/// A service account has another name in the workspace that it makes, where its own is free for everybody.
+#[tokio::test]
+async fn a_service_account_owns_what_it_makes() {
+    let f = Fixture::new().await;
+    let account = UserInfo {
+        username: "system:serviceaccount:a:bot".into(),
+        groups: vec![user::AUTHENTICATED.into()],
+        extra: [(user::EXTRA_CLUSTER.to_owned(), vec!["root".to_owned()])].into(),
+        ..UserInfo::default()
+    };
+    let mut request = f.request(WORKSPACES, "");
+    request.user = Arc::new(account.clone());
+    let body = Fixture::body(&request, json!({"metadata": {"name": "w"}}));
+    f.registry.create(&request, &body, &Fixture::options()).await.unwrap();
+    let child = resolve(&f.registry, "root:w").unwrap();
+    let binding = read(&f, &child, "rbac.authorization.k8s.io/v1/clusterrolebindings", "", "workspace-admin").unwrap();
+    assert_eq!(binding["subjects"][0]["name"], "system:kcp:serviceaccount:root:a:bot");
+    let tenancy = f.registry.tenancy();
+    assert!(tenancy.is_owner(&child, &account));
+    let person = UserInfo { extra: [].into(), ..account.clone() };
+    let elsewhere = UserInfo { extra: [(user::EXTRA_CLUSTER.to_owned(), vec!["x".to_owned()])].into(), ..account };
+    assert!(!tenancy.is_owner(&child, &person) && !tenancy.is_owner(&child, &elsewhere));
+}
+
+#[tokio::test]
+async fn everybody_has_a_home() {
+    let f = Fixture::new().await;
+    let home = |name: &str, extra: Option<&str>| {
+        let mut request = f.request(WORKSPACES, "").named("~");
+        request.user = Arc::new(UserInfo {
+            username: name.into(),
+            groups: vec![user::AUTHENTICATED.into()],
+            extra: extra.map(|e| (user::EXTRA_CLUSTER.to_owned(), vec![e.to_owned()])).into_iter().collect(),
+            ..UserInfo::default()
+        });
+        let registry = f.registry.clone();
+        async move { registry.get(&request, "").await.map(|b| serde_json::from_slice::<Value>(&b).unwrap()) }
+    };
+    let alice = home("alice", None).await.unwrap();
+    assert_eq!(alice["spec"]["URL"], "https://kcp.test:6443/clusters/root:users:alice");
+    assert_eq!((&alice["spec"]["type"]["name"], &alice["status"]["phase"]), (&json!("home"), &json!("Ready")));
+    let revision = f.registry.store().revision();
+    assert_eq!(home("alice", None).await.unwrap(), alice);
+    assert_eq!(f.registry.store().revision(), revision, "the second time it is there");
+    let child = resolve(&f.registry, "root:users:alice").unwrap();
+    let logical = read(&f, &child, "core.kcp.io/v1alpha1/logicalclusters", "", "cluster").unwrap();
+    assert_eq!(logical["spec"]["directlyDeletable"], true);
+    let mail = home("alice@example.com", None).await.unwrap();
+    assert_ne!(mail["spec"]["cluster"], alice["spec"]["cluster"]);
+    assert_eq!(home("system:serviceaccount:a:b", Some("root")).await.unwrap_err().code, 403);
+    // A workspace of the name that is somebody else's is nobody's home.
+    let error = make_in(&f, "root:users", "bob", json!({"type": {"name": "home", "path": "root"}})).await.map(drop);
+    assert_eq!(error, Ok(()), "without authorisation, as here");
+    assert_eq!(home("bob", None).await.unwrap_err().code, 403);
+    // Elsewhere there are no homes.
+    assert_eq!(make_in(&f, "root", "h", json!({"type": {"name": "home"}})).await.unwrap_err().code, 403);
+    // Who owns it deletes it from inside.
+    let request = f.request_in(&child, "core.kcp.io/v1alpha1/logicalclusters", "").named("cluster");
+    f.registry.delete(&request, &crate::DeleteOptions::default()).await.unwrap();
+    let logical = read(&f, &child, "core.kcp.io/v1alpha1/logicalclusters", "", "cluster").unwrap();
+    assert!(logical["metadata"]["deletionTimestamp"].is_string(), "the controller does the rest");
 }

@@ -14,6 +14,7 @@ use crate::{
     read::{find, key_of},
     registry::Registry,
     request::{Body, Request, WriteOptions, Written},
+    tenancy::life,
 };
 
 /// How often a name is generated before the client is told to try again (C-04).
@@ -75,6 +76,7 @@ impl Call<'_> {
             }
             let mut guards = Vec::new();
             let given = object::name(&value).to_owned();
+            life::guard(&snapshot, self.cluster, &self.info.storage.group_resource, &given, &mut guards)?;
             self.guard_definition(&given, &mut guards)?;
             self.guard_namespace(&snapshot, &given, &mut guards)?;
             if !prepared {
@@ -180,6 +182,7 @@ impl Call<'_> {
         let mut asked = parsed.value;
         if let Some(schema) = crate::builtin::subresource_schema(kind) {
             let api_version = kind.api_version();
+            object::meta_mut(&mut asked);
             let writer = managed::Writer { api_version: &api_version, ..self.writer() };
             managed::track_update(None, &mut asked, &writer, schema.root(), &managed::ResetFields::default());
         }

@@ -98,7 +98,11 @@ impl Call<'_> {
                     Op::Put { value, .. } => Some(value.clone()),
                     _ => None,
                 };
-                match self.commit(vec![op]).await {
+                let mut ops = vec![op];
+                if let Fate::Mark(new) = &fate {
+                    self.info.strategy.extra_ops(new, Some(&old), &self.context(&snapshot), &mut ops)?;
+                }
+                match self.commit(ops).await {
                     Ok(revision) => {
                         if let Some(stored) = stored {
                             shown = stored.render(revision);

@@ -17,6 +17,7 @@ use crate::{
     read::{Existing, find, key_of},
     registry::Registry,
     request::{Body, Request, WriteOptions, Written},
+    tenancy::life,
 };
 
 /// What is to become of an object.
@@ -110,6 +111,11 @@ impl Call<'_> {
             return self.written(&encode::encode_at(&new, existing.revision), false).map(Attempt::Done);
         }
         ops.push(Op::Put { key: key.clone(), value: stored.clone(), expect });
+        if existing.entry.is_none() {
+            // What hides a virtual object is a new one.
+            let resource = &self.info.storage.group_resource;
+            life::guard(&snapshot, self.cluster, resource, &self.request.name, &mut ops)?;
+        }
         self.info.strategy.extra_ops(&new, Some(&old), &self.context(&snapshot), &mut ops)?;
         match self.commit(ops).await {
             Ok(revision) => self.written(&stored.render(revision), false).map(Attempt::Done),
