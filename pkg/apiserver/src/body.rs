@@ -32,7 +32,7 @@ pub struct Body(Inner);
 enum Inner {
     /// Nothing, or everything at once: sent with its length.
     Full(Bytes),
-    /// Piece by piece. Polled by the connection, so it owns no task.
+    /// Piece by piece. Polled by the HTTP stream, so it owns no task.
     Stream(ChunkStream),
 }
 

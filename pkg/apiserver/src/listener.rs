@@ -1,7 +1,7 @@
 //! Connections: accepting, TLS with a deadline, HTTP/1.1 and HTTP/2 with limits, draining.
 //!
-//! Each connection is one task; a panic in it ends that connection and nothing else. Requests on an HTTP/2 connection
-//! are polled by the connection's task, watches too: no task is made for a request or a watcher.
+//! Each connection is one task, and hyper makes one for each HTTP/2 stream; a panic in them ends that connection or
+//! stream and nothing else. Nothing of ours adds to that: a request or a watch has no task, channel or queue of its own.
 
 use std::{
     io,
@@ -170,7 +170,7 @@ fn builder(options: &ConnectionOptions) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(options.max_header_bytes)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
-        .max_send_buf_size(256 * 1024)
+        .max_send_buf_size(64 * 1024)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024);
     builder

@@ -185,7 +185,7 @@ impl ApiServer {
         }
     }
 
-    /// Answers a watch (W-01). The stream is polled by the connection; it owns no task.
+    /// Answers a watch (W-01). Its body is polled by the HTTP stream; it owns no task.
     pub(crate) async fn watch(
         &self,
         request: &Request<'_>,

@@ -1,7 +1,7 @@
 //! The body of a watch (W-01 to W-25): events as lines, bookmarks, the end.
 //!
-//! It is polled by the connection's task and woken by the store when its prefix has news; it owns no task and one timer
-//! for whatever comes next, a bookmark or the deadline.
+//! It is polled by the stream it is the answer of and woken by the store when its prefix has news; it owns no task, and
+//! one timer for whatever comes next, a bookmark or the deadline.
 
 use std::{
     pin::Pin,

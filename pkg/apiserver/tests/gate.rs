@@ -5,6 +5,7 @@ mod common;
 
 use common::{Fixture, body_json, body_text};
 use http::Method;
+use kcp_apiserver::{LimitOptions, Options};
 use serde_json::json;
 
 #[tokio::test]
@@ -192,5 +193,39 @@ async fn a_namespace_cannot_be_reached_through_another() {
         let reply = f.admin(Method::GET, path).await;
         assert_eq!(reply.status(), 404, "{path}");
         assert_eq!(body_json(reply).await["message"], "the server could not find the requested resource", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_refused_at_once() {
+    // FC-01, E-11
+    let limits = LimitOptions { read_only: 0, mutating: 0, total: 10 };
+    let f = Fixture::with(Options { limits, ..Options::default() });
+    let path = "/clusters/root:default/api/v1/namespaces/default/configmaps";
+    for method in [Method::GET, Method::POST] {
+        let reply = f.send(method, path, Some("Bearer bob"), &[], "{}").await;
+        assert_eq!((reply.status().as_u16(), &reply.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+    }
+    // Administrators and watches are exempt.
+    assert_eq!(f.admin(Method::GET, path).await.status(), 200);
+    let watch = format!("{path}?watch=1");
+    assert_eq!(f.send(Method::GET, &watch, Some("Bearer bob"), &[], "").await.status(), 200);
+}
+
+#[tokio::test]
+async fn all_clusters_at_once_are_for_lists_and_watches() {
+    // LC-03
+    let f = Fixture::new();
+    let all = "/clusters/*/api/v1/namespaces/default/configmaps";
+    assert_eq!(f.admin(Method::GET, all).await.status(), 200);
+    assert_eq!(f.admin(Method::GET, "/clusters/*/api/v1/configmaps?watch=1").await.status(), 200);
+    for (method, path) in
+        [(Method::POST, all.to_owned()), (Method::GET, format!("{all}/a")), (Method::DELETE, format!("{all}/a"))]
+    {
+        let reply = f.send(method.clone(), &path, Some("Bearer admin"), &[], r#"{"metadata":{"name":"a"}}"#).await;
+        assert_eq!(reply.status(), 405, "{method} {path}");
+    }
+    for path in ["/clusters/*/api", "/clusters/*/openapi/v3"] {
+        assert_eq!(f.admin(Method::GET, path).await.status(), 404, "{path}");
     }
 }
