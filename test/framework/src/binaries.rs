@@ -3,12 +3,23 @@
 use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use anyhow::{Context as _, bail};
 
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Looks for the programs in `folder` from now on, unless it was said before.
+pub fn look_in(folder: &Path) {
+    let _ = FOLDER.set(folder.to_owned());
+}
+
 /// The folder with our binaries.
 fn folder() -> anyhow::Result<PathBuf> {
+    if let Some(dir) = FOLDER.get() {
+        return Ok(dir.clone());
+    }
     if let Some(dir) = std::env::var_os("KCP_BIN_DIR") {
         return Path::new(&dir).canonicalize().with_context(|| format!("KCP_BIN_DIR {}", dir.display()));
     }

@@ -56,6 +56,19 @@ impl Cluster {
         Ok(Self { child, dir: dir.to_owned() })
     }
 
+    /// Lets a workspace know this cluster under a name, as people do: the manifest that `kubectl kcp workload sync`
+    /// prints in the workspace where `kubectl` is, applied here. `resources` are synced besides the usual ones.
+    ///
+    /// # Errors
+    /// When either command fails.
+    pub fn join(&self, kubectl: &Kubectl, name: &str, resources: &str) -> anyhow::Result<()> {
+        let mut sync = vec!["kcp", "workload", "sync", name, "--syncer-image", "example.org/syncer:latest"];
+        if !resources.is_empty() {
+            sync.extend(["--resources", resources]);
+        }
+        self.kubectl()?.apply(&kubectl.ok(&sync)?).map(drop)
+    }
+
     /// Its admin's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("admin.kubeconfig")

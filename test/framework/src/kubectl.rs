@@ -186,13 +186,33 @@ impl Kubectl {
         Ok(output.stdout)
     }
 
-    /// Runs a line with a shell, in the same environment.
+    /// Runs a line with a shell, in the same environment; `kubectl` in it is this one.
     ///
     /// # Errors
     /// When the shell cannot be started.
     pub fn shell(&self, line: &str) -> anyhow::Result<Output> {
+        self.shell_with(line, &[])
+    }
+
+    /// As [`Kubectl::shell`], with more variables.
+    ///
+    /// # Errors
+    /// When the shell cannot be started.
+    pub fn shell_with(&self, line: &str, env: &[(&str, &str)]) -> anyhow::Result<Output> {
         let mut command = self.command("sh");
-        command.args(["-c", line]);
+        let line = format!("kubectl() {{ \"$KUBECTL\" \"$@\"; }}; {line}");
+        command.args(["-c", &line]).env("KUBECTL", &self.program).envs(env.iter().copied());
         Self::finish(command, "")
+    }
+
+    /// Starts a command that goes on by itself and prints into a file.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&self, args: &[&str], log: &Path) -> anyhow::Result<std::process::Child> {
+        let out = std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut command = self.command(&self.program);
+        command.args(args).stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
+        command.spawn().context("cannot start kubectl")
     }
 }

@@ -14,7 +14,7 @@ mod process;
 mod server;
 mod wait;
 
-pub use binaries::{binary, plugins};
+pub use binaries::{binary, look_in, plugins};
 pub use cluster::Cluster;
 pub use kubectl::{Kubectl, Output, available, other_kubectl};
 pub use process::{children, is_alive, signal};

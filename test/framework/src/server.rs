@@ -115,14 +115,15 @@ impl Kcp {
         Ok(())
     }
 
-    /// Runs `kcp` with these arguments until it ends.
+    /// Runs `kcp` with these arguments in `dir` until it ends; `env` comes on top of our own environment.
     ///
     /// # Errors
     /// When it cannot be started or does not end within `limit`.
-    pub async fn run_to_end(args: &[&str], dir: &Path, limit: Duration) -> anyhow::Result<Exit> {
+    pub async fn run_to_end(args: &[&str], dir: &Path, env: &[(&str, &str)], limit: Duration) -> anyhow::Result<Exit> {
         let child = Command::new(binary("kcp")?)
             .args(args)
             .current_dir(dir)
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

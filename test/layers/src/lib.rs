@@ -15,24 +15,17 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("meaning", &["kcp-schema", "kcp-merge", "kcp-protobuf", "kcp-authorization"]),
     ("state", &["kcp-storage"]),
     ("serving", &["kcp-authentication", "kcp-admission", "kcp-registry", "kcp-apiserver"]),
-    (
-        "control",
-        &["kcp-client", "kcp-controller", "kcp-core-controllers", "kcp-tenancy", "kcp-workload", "kcp-sim"],
-    ),
+    ("control", &["kcp-client", "kcp-controller", "kcp-core-controllers", "kcp-tenancy", "kcp-workload", "kcp-sim"]),
     // The syncer is a program of the physical cluster; the server knows it only as such.
     ("edge", &["kcp-syncer"]),
     ("whole", &["kcp-server", "kcp-cli"]),
     ("commands", &["kcp", "kubectl-kcp"]),
-    (
-        "tests",
-        &["kcp-test-layers", "kcp-test-crash", "kcp-test-framework", "kcp-test-e2e", "kcp-test-bench"],
-    ),
+    ("tests", &["kcp-test-layers", "kcp-test-crash", "kcp-test-framework", "kcp-test-e2e", "kcp-test-bench"]),
 ];
 
 /// Whole layers that a layer must not use although they are lower: a controller talks through the client, so that the same code
 /// runs in the server and in the syncer; the syncer knows nothing of the server.
-pub const FORBIDDEN: &[(&str, &[&str])] =
-    &[("control", &["serving"]), ("edge", &["state", "serving"])];
+pub const FORBIDDEN: &[(&str, &[&str])] = &[("control", &["serving"]), ("edge", &["state", "serving"])];
 
 /// What the syncer may use of the layer below it.
 pub const EDGE_MAY_USE: &[&str] = &["kcp-client", "kcp-controller"];
@@ -63,12 +56,8 @@ fn forbidden(user: usize, used: usize, name: &str) -> bool {
 /// Everything in a workspace's metadata that breaks the rules, a line each. `dev-dependencies` may reach further inside
 /// the workspace, for a test is no part of its crate, but never to a library that is another's.
 pub fn violations(metadata: &Value) -> Vec<String> {
-    let packages: BTreeMap<&str, &Value> = metadata["packages"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|p| Some((p["name"].as_str()?, p)))
-        .collect();
+    let packages: BTreeMap<&str, &Value> =
+        metadata["packages"].as_array().into_iter().flatten().filter_map(|p| Some((p["name"].as_str()?, p))).collect();
     let mut found = Vec::new();
     for (name, package) in &packages {
         let Some(own) = place(name) else {
@@ -137,7 +126,10 @@ mod tests {
             package("kcp-workload", &[("kcp-client", "")]),
             package("kcp-syncer", &[("kcp-client", "")]),
         );
-        assert_eq!(all(&[storage.clone(), registry.clone(), tenancy, client, workload.clone(), syncer]), Vec::<String>::new());
+        assert_eq!(
+            all(&[storage.clone(), registry.clone(), tenancy, client, workload.clone(), syncer]),
+            Vec::<String>::new()
+        );
         for (broken, want) in [
             (package("kcp-storage", &[("kcp-registry", "")]), "kcp-storage uses kcp-registry, which is not below it"),
             (package("kcp-client", &[("kcp-workload", "")]), "kcp-client uses kcp-workload, which is not below it"),
