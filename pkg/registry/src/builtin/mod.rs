@@ -18,6 +18,8 @@ mod kinds;
 mod own;
 pub mod print;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -77,7 +79,7 @@ pub fn tidy_metadata(object: &mut serde_json::Value) {
 }
 
 #[cfg(test)]
-mod tests {
+mod table_tests {
     use super::*;
 
     fn names(table: &TypeTable) -> Vec<String> {
