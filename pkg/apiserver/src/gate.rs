@@ -176,9 +176,6 @@ impl ApiServer {
             self.cluster(parsed.cluster.as_ref(), &user, method, &parsed.target)?
         };
         let collected = Warnings::default();
-        if let Cluster::One(Resolved { warning: Some(text), .. }) = &cluster {
-            collected.add(text.as_str());
-        }
         let verb = request_verb(method, &query, &parsed.target);
         let name = authorized_name(&query, &parsed.target, verb);
         let selector = label_selector(&query, verb);
@@ -193,7 +190,7 @@ impl ApiServer {
             Some(wanted) => {
                 let attributes = Attributes { scope, ..attributes(&user, verb, &name, &parsed.target) };
                 impersonate::check(&wanted, &user, &attributes, |q| self.authorizer.authorize(&cluster, q).allowed)?;
-                Arc::new(wanted.user)
+                Arc::new(impersonate::settle(wanted.user, &user, &cluster))
             }
         };
         let request = Request { method, headers, query: &query, user, cluster: &cluster, warnings: collected.clone() };
@@ -204,6 +201,10 @@ impl ApiServer {
                 self.pass_resource(&request, resource, &attributes, verb, body, trace).await
             }
         };
+        if let (Cluster::One(Resolved { warning: Some(text), .. }), Ok(_)) = (&cluster, &outcome) {
+            // Whoever is refused does not learn that there is such a workspace.
+            collected.add(text.as_str());
+        }
         *warnings = collected.take();
         outcome
     }

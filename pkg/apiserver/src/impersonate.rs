@@ -3,8 +3,10 @@
 
 use http::{HeaderMap, HeaderName, header};
 use kcp_apimachinery::{Status, UserInfo, user};
-use kcp_authentication::impersonation::Impersonation;
+use kcp_authentication::{identity, impersonation::Impersonation};
 use kcp_authorization::Attributes;
+
+use crate::seams::Cluster;
 
 /// Reads the headers; `None` when nobody is impersonated.
 ///
@@ -50,11 +52,31 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// The user that is acted as, once that is allowed in `cluster`: a service account is the one of that logical cluster, and
+/// whoever does not have power over the whole server borrows an identity for that logical cluster only. `system:admin`,
+/// where nobody but operators is, leaves it as it was asked for.
+pub(crate) fn settle(mut wanted: UserInfo, asker: &UserInfo, cluster: &Cluster) -> UserInfo {
+    let Cluster::One(at) = cluster else { return wanted };
+    if at.name.is_system() {
+        return wanted;
+    }
+    let id = at.name.as_str();
+    if identity::split_service_account(&wanted.username).is_some() {
+        wanted.extra.entry(user::EXTRA_CLUSTER.to_owned()).or_insert_with(|| vec![id.to_owned()]);
+    }
+    if !asker.in_group(user::MASTERS) {
+        wanted.extra.insert(user::EXTRA_SCOPES.to_owned(), vec![format!("cluster:{id}")]);
+    }
+    wanted
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use kcp_logicalcluster::ClusterName;
 
     use super::*;
+    use crate::seams::Resolved;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect()
@@ -92,5 +114,32 @@ mod tests {
             assert!(!ask(&["system:authenticated"]), "{group}");
             assert!(ask(&["system:masters"]), "{group}");
         }
+    }
+
+    #[test]
+    fn borrowed_identities_stay_where_they_were_borrowed() {
+        let at = |name: &str| Cluster::One(Resolved::named(ClusterName::new(name).unwrap()));
+        let bob = UserInfo { username: "bob".into(), ..UserInfo::default() };
+        let root = UserInfo { groups: vec![user::MASTERS.into()], ..UserInfo::default() };
+        let (jane, bot) = ("jane", "system:serviceaccount:ns:bot");
+        for (wanted, asker, cluster, home, scope) in [
+            (jane, &bob, at("ws"), None, Some("cluster:ws")),
+            (bot, &bob, at("ws"), Some("ws"), Some("cluster:ws")),
+            (jane, &root, at("ws"), None, None),
+            (bot, &root, at("ws"), Some("ws"), None),
+            (bot, &bob, at("system:admin"), None, None),
+            (bot, &root, Cluster::All, None, None),
+        ] {
+            let settled = settle(UserInfo { username: wanted.into(), ..UserInfo::default() }, asker, &cluster);
+            let extra = |key: &str| settled.extra.get(key).map(|v| v.join(","));
+            let want = (home.map(str::to_owned), scope.map(str::to_owned));
+            assert_eq!((extra(user::EXTRA_CLUSTER), extra(user::EXTRA_SCOPES)), want, "{wanted} {cluster:?}");
+        }
+        let foreign = UserInfo {
+            username: bot.into(),
+            extra: [(user::EXTRA_CLUSTER.to_owned(), vec!["home".to_owned()])].into(),
+            ..UserInfo::default()
+        };
+        assert_eq!(settle(foreign.clone(), &root, &at("ws")), foreign, "who may say so says where it is from");
     }
 }
