@@ -10,7 +10,7 @@ use kcp_authentication::{
 };
 use kcp_authorization::Attributes;
 use kcp_logicalcluster::ClusterName;
-use kcp_registry::{Access, Authority, IssuedToken, TokenAnswer, TokenOrder, Verdict};
+use kcp_registry::{Access, Authority, IssuedToken, Tenancy, TokenAnswer, TokenOrder, Verdict};
 use serde_json::Value;
 
 use crate::authorizer::ServerAuthorizer;
@@ -19,6 +19,14 @@ pub(crate) struct ServerAuthority {
     pub(crate) authorizer: Arc<ServerAuthorizer>,
     pub(crate) tokens: Arc<TokenAuthenticator>,
     pub(crate) issuer: Arc<ServiceAccountIssuer>,
+    pub(crate) tenancy: Arc<Tenancy>,
+}
+
+impl ServerAuthority {
+    /// The path of a logical cluster that whoever asks is in already, or names.
+    fn name_for_people(&self, cluster: &ClusterName) -> Arc<str> {
+        self.tenancy.path(cluster).map_or_else(|| cluster.as_str().into(), |path| path.as_str().into())
+    }
 }
 
 impl Authority for ServerAuthority {
@@ -36,7 +44,8 @@ impl Authority for ServerAuthority {
             is_resource: access.path.is_empty(),
             scope: kcp_authorization::Scope::Unknown,
         };
-        self.authorizer.authorize(&Cluster::One(Resolved::named(cluster.clone())), &attributes)
+        let cluster = Resolved { path: self.name_for_people(cluster), ..Resolved::named(cluster.clone()) };
+        self.authorizer.authorize(&Cluster::One(cluster), &attributes)
     }
 
     fn review_token(&self, cluster: &ClusterName, token: &str, audiences: &[String]) -> TokenAnswer {

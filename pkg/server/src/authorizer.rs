@@ -1,8 +1,11 @@
 //! Who may do what in which logical cluster.
 //!
 //! In this order: superusers; public paths; the workspace-content stage (may this user enter this workspace at all? That
-//! is decided in its parent); what the owner of a workspace may do to it; what everyone may do in `root`; RBAC of the logical
-//! cluster itself over the bootstrap policy. Nothing else allows anything.
+//! is decided in its parent); what follows from the tree of workspaces; the powers of a workspace's administrator; RBAC
+//! of the logical cluster itself over the bootstrap policy. Nothing else allows anything.
+//!
+//! Users are seen differently in different logical clusters: a service account has its name at home only; whoever is
+//! impersonated with the rights of one logical cluster is nobody in particular in all others.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -12,7 +15,7 @@ use kcp_apiserver::{Authorizer, Cluster, Resolved};
 use kcp_authentication::identity;
 use kcp_authorization::{Attributes, Decision, RbacIndex};
 use kcp_logicalcluster::ClusterName;
-use kcp_registry::{Verdict, rbac::RbacSource};
+use kcp_registry::{Verdict, builtin::bootstrap, rbac::RbacSource};
 
 /// Where logical clusters are in the tree of workspaces, and whose they are. Answers from memory.
 pub(crate) trait Tree: Send + Sync {
@@ -20,8 +23,22 @@ pub(crate) trait Tree: Send + Sync {
     fn parent(&self, cluster: &ClusterName) -> Option<(ClusterName, String)>;
     /// The logical cluster of a workspace.
     fn child(&self, parent: &ClusterName, name: &str) -> Option<ClusterName>;
-    /// The user who made a workspace.
-    fn owner(&self, cluster: &ClusterName) -> Option<String>;
+    /// Whether the user made the workspace.
+    fn is_owner(&self, cluster: &ClusterName, user: &UserInfo) -> bool;
+    /// The types whose initializers the workspace waits for: the logical cluster that holds each, and its name.
+    fn initializers(&self, cluster: &ClusterName) -> Vec<(ClusterName, String)>;
+}
+
+/// The policies of logical clusters.
+pub(crate) trait Policies: Send + Sync {
+    /// What is stored in a logical cluster, over the bootstrap policy.
+    fn policy(&self, cluster: &ClusterName) -> Arc<RbacIndex>;
+}
+
+impl Policies for RbacSource {
+    fn policy(&self, cluster: &ClusterName) -> Arc<RbacIndex> {
+        Self::policy(self, cluster)
+    }
 }
 
 /// The deepest workspace whose rights are worked out; deeper ones are refused.
@@ -42,10 +59,12 @@ enum Entry {
 
 /// The server's authorizer.
 pub(crate) struct ServerAuthorizer {
-    pub(crate) rbac: Arc<RbacSource>,
-    pub(crate) tree: Arc<dyn Tree>,
+    rbac: Arc<dyn Policies>,
+    tree: Arc<dyn Tree>,
     /// Whether there are workspaces; without them every cluster is entered by anyone, and RBAC decides.
-    pub(crate) workspaces: bool,
+    workspaces: bool,
+    /// What nobody has stored: the powers of administrators and what the public sees rest on it alone.
+    bootstrap: RbacIndex,
 }
 
 impl Authorizer for ServerAuthorizer {
@@ -54,10 +73,7 @@ impl Authorizer for ServerAuthorizer {
             return allow(String::new());
         }
         match cluster {
-            Cluster::All => Verdict {
-                reason: "access to all logical clusters at once is for system:masters".into(),
-                ..Verdict::default()
-            },
+            Cluster::All => refuse("access to all logical clusters at once is for system:masters"),
             Cluster::One(cluster) => self.in_cluster(cluster, attributes),
         }
     }
@@ -71,19 +87,29 @@ fn refuse(reason: impl Into<String>) -> Verdict {
     Verdict { reason: reason.into(), ..Verdict::default() }
 }
 
+fn verdict(decision: &Decision) -> Verdict {
+    Verdict { allowed: decision.is_allowed(), denied: false, reason: decision.reason().to_string() }
+}
+
 impl ServerAuthorizer {
+    pub(crate) fn new(rbac: Arc<dyn Policies>, tree: Arc<dyn Tree>, workspaces: bool) -> Self {
+        Self { rbac, tree, workspaces, bootstrap: RbacIndex::bootstrap_only(&bootstrap::layer()) }
+    }
+
     fn in_cluster(&self, cluster: &Resolved, attributes: &Attributes<'_>) -> Verdict {
         let name = &cluster.name;
         if is_reserved_impersonation(attributes) {
             return refuse("groups and users of the system itself cannot be impersonated");
         }
         if !attributes.is_resource && is_public(attributes.path) {
-            let decision = self.rbac.policy(&ClusterName::system_admin()).authorize(attributes);
+            let decision = self.bootstrap.authorize(attributes);
             if decision.is_allowed() {
                 return verdict(&decision);
             }
         }
-        let entry = if self.workspaces { self.entry(name, attributes.user, 0) } else { Entry::Access };
+        let user = scoped(attributes.user, name);
+        let attributes = &Attributes { user: &user, ..*attributes };
+        let entry = self.entry_of(name, &user);
         if entry == Entry::Refused {
             return refuse(format!("\"{}\" workspace access not permitted", cluster.path));
         }
@@ -92,8 +118,20 @@ impl ServerAuthorizer {
         {
             return allow(reason);
         }
-        let user = self.seen_in(name, attributes.user, entry);
-        verdict(&self.rbac.policy(name).authorize(&Attributes { user: &user, ..*attributes }))
+        let seen = self.seen_in(name, &user, entry);
+        let attributes = &Attributes { user: &seen, ..*attributes };
+        if entry == Entry::Admin {
+            // From the bootstrap policy: whatever is stored in the workspace does not lock its administrators out.
+            let decision = self.bootstrap.authorize(attributes);
+            if decision.is_allowed() {
+                return verdict(&decision);
+            }
+        }
+        verdict(&self.rbac.policy(name).authorize(attributes))
+    }
+
+    fn entry_of(&self, cluster: &ClusterName, user: &UserInfo) -> Entry {
+        if self.workspaces { self.entry(cluster, user, 0) } else { Entry::Access }
     }
 
     /// The user as a logical cluster sees it: service accounts of others under another name, with the groups of how far it may enter.
@@ -109,15 +147,17 @@ impl ServerAuthorizer {
         if seen.groups.iter().any(brings) || !groups.is_empty() && self.workspaces {
             let own = seen.to_mut();
             own.groups.retain(|g| !brings(g));
-            own.groups.extend(groups.iter().map(|g| (*g).to_owned()));
+            if self.workspaces {
+                own.groups.extend(groups.iter().map(|g| (*g).to_owned()));
+            }
         }
         seen
     }
 
-    /// As [`ServerAuthorizer::seen_in`], for whoever asks what a user may do.
-    pub(crate) fn effective<'a>(&self, cluster: &ClusterName, user: &'a UserInfo) -> Cow<'a, UserInfo> {
-        let entry = if self.workspaces { self.entry(cluster, user, 0) } else { Entry::Access };
-        self.seen_in(cluster, user, entry)
+    /// The user as the policy of a logical cluster is asked about it, for whoever asks what a user may do.
+    pub(crate) fn effective(&self, cluster: &ClusterName, user: &UserInfo) -> UserInfo {
+        let user = scoped(user, cluster);
+        self.seen_in(cluster, &user, self.entry_of(cluster, &user)).into_owned()
     }
 
     /// The policy of a logical cluster.
@@ -140,22 +180,17 @@ impl ServerAuthorizer {
         if cluster.as_str() == ClusterName::ROOT || cluster.is_system() {
             return Entry::Access;
         }
-        // A service account is at home in one workspace; that it has a name in common with a person is no reason.
-        if user.service_account_cluster().is_none() && self.tree.owner(cluster).as_deref() == Some(&user.username) {
+        if self.tree.is_owner(cluster, user) {
             return Entry::Admin;
         }
         let Some((parent, name)) = self.tree.parent(cluster) else { return Entry::Refused };
         let above = self.entry(&parent, user, depth + 1);
-        let in_parent = self.seen_in(&parent, user, above);
-        let policy = self.rbac.policy(&parent);
+        let (resource, subresource) = tenancy::CONTENT_SUBRESOURCE.split_once('/').unwrap_or_default();
         let may = |verb| {
-            let (resource, subresource) = tenancy::CONTENT_SUBRESOURCE.split_once('/').unwrap_or_default();
-            let attributes =
-                Attributes { subresource, ..Attributes::resource(&in_parent, verb, tenancy::GROUP, resource) }
-                    .named("", &name);
-            policy.authorize(&attributes).is_allowed()
+            let question = Attributes { subresource, ..Attributes::resource(user, verb, tenancy::GROUP, resource) };
+            self.stored(&parent, above, &question.named("", &name))
         };
-        if may(tenancy::ADMIN_VERB) {
+        if may(tenancy::ADMIN_VERB) || self.initializes(cluster, user, depth) {
             Entry::Admin
         } else if may(tenancy::ACCESS_VERB) {
             Entry::Access
@@ -164,9 +199,27 @@ impl ServerAuthorizer {
         }
     }
 
+    /// Whether the workspace waits for an initializer that the user may act as.
+    fn initializes(&self, cluster: &ClusterName, user: &UserInfo, depth: usize) -> bool {
+        self.tree.initializers(cluster).iter().any(|(holder, name)| {
+            let above = self.entry(holder, user, depth + 1);
+            let (group, resource) = (tenancy::GROUP, tenancy::WORKSPACE_TYPE.resource);
+            let question = Attributes::resource(user, tenancy::INITIALIZE_VERB, group, resource).named("", name);
+            above > Entry::Refused && self.stored(holder, above, &question)
+        })
+    }
+
+    /// What roles in a logical cluster say of a user who entered it this far.
+    fn stored(&self, cluster: &ClusterName, entry: Entry, question: &Attributes<'_>) -> bool {
+        let seen = self.seen_in(cluster, question.user, entry);
+        let question = Attributes { user: &seen, ..*question };
+        (entry == Entry::Admin && self.bootstrap.authorize(&question).is_allowed())
+            || self.rbac.policy(cluster).authorize(&question).is_allowed()
+    }
+
     /// What follows from the tree of workspaces without any role: why it is allowed.
     fn granted_by_tree(&self, cluster: &ClusterName, a: &Attributes<'_>) -> Option<String> {
-        if !a.is_resource || a.group != tenancy::GROUP {
+        if !a.is_resource || a.group != tenancy::GROUP || !a.subresource.is_empty() {
             return None;
         }
         let root = cluster.as_str() == ClusterName::ROOT;
@@ -176,23 +229,27 @@ impl ServerAuthorizer {
                 return Some("everyone may use the default workspace types".into());
             }
         }
-        if a.resource == tenancy::WORKSPACE.resource
-            && a.subresource.is_empty()
-            && !a.name.is_empty()
-            && matches!(a.verb, "get" | "delete" | "list" | "watch")
-        {
+        if a.resource != tenancy::WORKSPACE.resource || a.name.is_empty() {
+            return None;
+        }
+        if root && a.name == tenancy::HOME_ALIAS {
+            return (a.verb == "get").then(|| "everyone has a home workspace".into());
+        }
+        if matches!(a.verb, "get" | "delete" | "list" | "watch") {
             let child = self.tree.child(cluster, a.name)?;
-            let owner = self.tree.owner(&child)?;
-            if a.user.service_account_cluster().is_none() && owner == a.user.username {
-                return Some(format!("{owner:?} made the workspace"));
-            }
+            return self.tree.is_owner(&child, a.user).then(|| format!("{:?} made the workspace", a.user.username));
         }
         None
     }
 }
 
-fn verdict(decision: &Decision) -> Verdict {
-    Verdict { allowed: decision.is_allowed(), denied: false, reason: decision.reason().to_string() }
+/// The user in a logical cluster outside of which he may not count: nobody in particular, but somebody.
+fn scoped<'a>(user: &'a UserInfo, cluster: &ClusterName) -> Cow<'a, UserInfo> {
+    if user.is_in_scope(cluster.as_str()) {
+        return Cow::Borrowed(user);
+    }
+    let groups = user.groups.iter().filter(|g| *g == user::AUTHENTICATED).cloned().collect();
+    Cow::Owned(UserInfo { username: user::ANONYMOUS.into(), groups, ..UserInfo::default() })
 }
 
 /// Paths that the bootstrap policy lets everyone see, whatever the workspace.
@@ -202,17 +259,23 @@ fn is_public(path: &str) -> bool {
         .any(|p| path.strip_prefix(p).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
-/// Impersonation is bounded by the workspace: who administers one must not become someone who administers the server.
+/// Impersonation is bounded by the workspace: who administers one must not become someone who administers the server, nor
+/// say of itself what only the server says (GHSA-c7xh-gjv4-4jgv).
 fn is_reserved_impersonation(a: &Attributes<'_>) -> bool {
-    if !a.is_resource || !a.verb.starts_with("impersonate") {
+    if !a.is_resource || !(a.verb == "impersonate" || a.verb.starts_with("impersonate:")) {
         return false;
     }
     match a.resource {
         "groups" => a.name == user::MASTERS || a.name.starts_with("system:kcp:"),
         "users" => {
-            a.name.starts_with("system:kcp:") || a.name.starts_with("system:node:") || a.name == "system:apiserver"
+            ["system:kcp:", "system:kcp-", "system:node:"].iter().any(|p| a.name.starts_with(p))
+                || a.name == "system:apiserver"
         }
         "userextras" => a.subresource.contains("kcp.io/"),
         _ => false,
     }
 }
+
+#[cfg(test)]
+#[path = "authorizer_tests.rs"]
+mod tests;

@@ -108,12 +108,13 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     });
     let rbac = registry.rbac().clone();
     let tree = Arc::new(WorkspaceTree(registry.clone()));
-    let authorizer = Arc::new(ServerAuthorizer { rbac, tree, workspaces });
+    let authorizer = Arc::new(ServerAuthorizer::new(rbac, tree, workspaces));
     let tokens = Arc::new(tokens.with_service_accounts(issuer.clone(), Arc::new(StoreLookup(store.clone()))));
     registry.set_authority(Arc::new(ServerAuthority {
         authorizer: authorizer.clone(),
         tokens: tokens.clone(),
         issuer: issuer.clone(),
+        tenancy: registry.tenancy().clone(),
     }));
     let json = |v: serde_json::Value| Bytes::from(v.to_string());
     let api = ApiServer::new(Parts {
