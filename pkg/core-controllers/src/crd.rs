@@ -92,7 +92,14 @@ impl Controller {
         gone_is_fine(
             self.context
                 .client(&key.cluster)
-                .patch(&definitions(), "", &key.name, "", &Patch::Merge(&patch), &WriteParams::manager("crd-finalizer"))
+                .patch(
+                    &definitions(),
+                    "",
+                    &key.name,
+                    "status",
+                    &Patch::Merge(&patch),
+                    &WriteParams::manager("crd-finalizer"),
+                )
                 .await,
         )
     }

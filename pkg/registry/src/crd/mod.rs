@@ -82,6 +82,12 @@ impl Strategy for Definitions {
         false
     }
 
+    /// The controller that empties a definition lets it go through `/status`, where the rules of the spec, which an old
+    /// definition may break, do not stand in the way.
+    fn status_takes_metadata(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, new: &mut Value, _: &StrategyContext<'_>) -> Result<(), Status> {
         crd::prepare_create(new);
         Ok(())
@@ -90,6 +96,16 @@ impl Strategy for Definitions {
     fn prepare_update(&self, new: &mut Value, old: &Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
         if ctx.subresource.is_empty() {
             crd::prepare_update(new, old);
+        } else {
+            // Of the metadata sent to `/status` only finalizers count.
+            let kept = old.get("metadata").and_then(Value::as_object);
+            let meta = object::meta_mut(new);
+            for field in ["labels", "annotations", "ownerReferences"] {
+                match kept.and_then(|m| m.get(field)) {
+                    Some(value) => meta.insert(field.to_owned(), value.clone()),
+                    None => meta.remove(field),
+                };
+            }
         }
         Ok(())
     }
