@@ -4,6 +4,7 @@
 //! bootstrap, serve, controllers, ready. Everything that runs is ended by one token and waited for.
 
 mod address;
+mod admission;
 mod authenticator;
 mod authority;
 mod authorizer;

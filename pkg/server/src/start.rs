@@ -17,7 +17,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    address,
+    address, admission,
     authenticator::{ServerAuthenticator, StoreLookup},
     authority::ServerAuthority,
     authorizer::ServerAuthorizer,
@@ -104,7 +104,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         base: builtin::base_table(profile, &kcp_registry::strategies()),
         external_url: url.clone(),
         ca_pem: ca_pem.clone(),
-        admission: kcp_admission::Chain::default(),
+        admission: if workspaces { admission::chain(&store) } else { kcp_admission::Chain::default() },
     });
     let rbac = registry.rbac().clone();
     let tree = Arc::new(WorkspaceTree(registry.clone()));
