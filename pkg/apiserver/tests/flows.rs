@@ -318,3 +318,37 @@ async fn openapi_describes_it() {
     let reply = f.send(Method::GET, "/openapi/v2", Some("Bearer admin"), &[accept], "").await;
     assert_eq!(reply.headers()[header::CONTENT_TYPE], "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
 }
+
+#[tokio::test]
+async fn protobuf_is_read_and_answered_in_json() {
+    // N-05, X-01: what typed clients send. A field: its tag, its length, its content; all are short here.
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+    fn field(number: u8, content: impl AsRef<[u8]>) -> Vec<u8> {
+        let content = content.as_ref();
+        [&[number << 3 | 2, content.len() as u8], content].concat()
+    }
+    fn body(version: &str, kind: &str, object: &[u8]) -> Vec<u8> {
+        [&b"k8s\0"[..], &field(1, [field(1, version), field(2, kind)].concat()), &field(2, object)].concat()
+    }
+    let f = fixture().await;
+    let named = field(1, [field(1, "pb"), field(2, "")].concat());
+    let data = field(2, [field(1, "k"), field(2, "v")].concat());
+    let (code, created) =
+        f.write(Method::POST, MAPS, PROTOBUF, body("v1", "ConfigMap", &[named.clone(), data].concat())).await;
+    assert_eq!((code, &created["data"], &created["metadata"]["generateName"]), (201, &json!({"k": "v"}), &Value::Null));
+    let path = format!("{MAPS}/pb");
+    for (method, path, sent, code, text) in [
+        (Method::POST, MAPS, body("v1", "ConfigMap", &named), 409, "already exists"),
+        (Method::PUT, path.as_str(), body("v1", "ConfigMap", &named), 200, ""),
+        (Method::POST, MAPS, body("v1", "Secret", &named), 400, "cannot be handled as a ConfigMap"),
+        (Method::POST, MAPS, body("v1", "ConfigMap", b"\x0a\x09"), 400, "proto: core.v1.ConfigMap field 1"),
+        (Method::POST, MAPS, b"{}".to_vec(), 400, "does not appear to be a protobuf message"),
+        (Method::POST, MAPS, body("example.org/v1", "Widget", b""), 415, "unknown format"),
+        (Method::DELETE, path.as_str(), body("v1", "DeleteOptions", &field(2, field(1, "other"))), 409, "precondition"),
+        (Method::DELETE, path.as_str(), body("v1", "DeleteOptions", b""), 200, ""),
+    ] {
+        let (got, reply) = f.write(method.clone(), path, PROTOBUF, sent).await;
+        assert_eq!(got, code, "{method} {reply}");
+        assert!(reply["message"].as_str().unwrap_or_default().contains(text), "{reply}");
+    }
+}
