@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use hyper::upgrade::OnUpgrade;
 use kcp_apimachinery::Status;
 
 /// The largest request body (T-07).
@@ -101,6 +102,8 @@ pub enum RequestBody {
     Full(Bytes),
     /// From a connection.
     Incoming(axum::body::Body),
+    /// None: the client wants to go on as a WebSocket.
+    Upgrade(OnUpgrade),
 }
 
 impl RequestBody {
@@ -115,6 +118,7 @@ impl RequestBody {
         let mut body = match self {
             Self::Full(bytes) if bytes.len() > MAX_BODY => return Err(too_large()),
             Self::Full(bytes) => return Ok(bytes),
+            Self::Upgrade(_) => return Ok(Bytes::new()),
             Self::Incoming(body) => body,
         };
         let announced = HttpBody::size_hint(&body);

@@ -34,6 +34,7 @@ use crate::{
     routes,
     seams::{Cluster, Resolved},
     server::ApiServer,
+    websocket,
 };
 
 /// Who brings a request.
@@ -157,6 +158,9 @@ impl ApiServer {
         let _any = self.limits.enter(Class::Any)?;
         let Ok(parsed) = path::parse(uri.path()) else { return Ok(respond::page_not_found()) };
         let query = Query::parse(uri.query())?;
+        if matches!(body, RequestBody::Upgrade(_)) {
+            websocket::take_token(headers)?;
+        }
         let user = self.authenticate(headers, &caller, parsed.cluster.as_ref())?;
         let impersonated = impersonate::requested(headers)?;
         impersonate::strip(headers);
@@ -259,7 +263,7 @@ impl ApiServer {
         let Some(served) = served else { return Ok(respond::page_not_found()) };
         trace.group = if served.info.custom { Group::Custom } else { Group::BuiltIn };
         if trace.watch {
-            return self.watch(request, resource, served).await;
+            return self.watch(request, resource, served, body).await;
         }
         let limit =
             self.time_limit(request, if mutating { self.options.write_timeout } else { self.options.request_timeout })?;

@@ -31,6 +31,7 @@ mod server;
 mod table;
 mod tls;
 mod watch;
+mod websocket;
 mod yaml;
 
 pub use body::{Body, BodyError, ChunkStream, MAX_BODY, RequestBody};

@@ -12,6 +12,7 @@ use std::{
 };
 
 use axum::{Router, extract::State};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -29,6 +30,7 @@ use crate::{
     seams::Peer,
     server::ApiServer,
     tls::Tls,
+    websocket,
 };
 
 /// Limits of connections.
@@ -236,7 +238,7 @@ async fn connection(
             tower::ServiceExt::oneshot(shell.clone(), request.map(axum::body::Body::new))
         })
     };
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut asked = false;
     let result = loop {
         tokio::select! {
@@ -274,7 +276,9 @@ fn scopeguard<F: Fn()>(f: F) -> impl Drop {
 async fn entry(State(api): State<Arc<ApiServer>>, request: axum::extract::Request) -> http::Response<axum::body::Body> {
     let (mut parts, body) = request.into_parts();
     let connection = parts.extensions.remove::<Arc<Connection>>().unwrap_or_default();
-    let reply = api.serve(parts, RequestBody::Incoming(body), &connection).await;
+    let upgrade = if websocket::wanted(&parts.headers) { parts.extensions.remove::<OnUpgrade>() } else { None };
+    let body = upgrade.map_or(RequestBody::Incoming(body), RequestBody::Upgrade);
+    let reply = api.serve(parts, body, &connection).await;
     let (parts, body) = reply.into_parts();
     // A whole body goes on whole, with its length and without another box.
     let body = match body.as_full() {

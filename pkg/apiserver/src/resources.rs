@@ -19,7 +19,7 @@ use crate::{
     server::ApiServer,
     table::{Include, Tables},
     watch::WatchBody,
-    yaml,
+    websocket, yaml,
 };
 
 /// A type that the request's logical cluster serves at the request's path.
@@ -191,6 +191,7 @@ impl ApiServer {
         request: &Request<'_>,
         path: &ResourcePath<'_>,
         served: Served,
+        body: RequestBody,
     ) -> Result<Reply, Status> {
         let info = served.info;
         let accepted = negotiate::negotiate(request.accept(), Endpoint::Watch)?;
@@ -214,8 +215,11 @@ impl ApiServer {
             request.warnings.add(text.as_str());
         }
         let stream = self.registry.watch(&ask, &options).await?;
-        let body = WatchBody::new(self, stream, seconds, tables, partial);
-        let mut reply = http::Response::new(ReplyBody::stream(body));
+        let watch = WatchBody::new(self, stream, seconds, tables, partial);
+        if let RequestBody::Upgrade(upgrade) = body {
+            return websocket::answer(request.headers, upgrade, watch);
+        }
+        let mut reply = http::Response::new(ReplyBody::stream(watch));
         reply.headers_mut().insert(header::CONTENT_TYPE, respond::JSON);
         Ok(reply)
     }

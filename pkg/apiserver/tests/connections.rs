@@ -20,7 +20,10 @@ use kcp_authentication::{
 };
 use kcp_logicalcluster::ClusterRef;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
@@ -170,6 +173,26 @@ async fn heads_and_bodies_are_bounded() {
     assert_eq!(send(long).await.unwrap(), 400);
     let big = request("/api/v1/namespaces/a/configmaps").body(Full::from(vec![b' '; 4 << 20])).unwrap();
     assert_eq!(send(big).await.unwrap(), 413);
+}
+
+#[tokio::test]
+async fn a_watch_over_websocket() {
+    // T-14, W-16
+    let server = start(ConnectionOptions::default()).await;
+    let mut stream = server.connect(b"http/1.1", None).await;
+    let head = "GET /api/v1/namespaces?watch=1&timeoutSeconds=1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.YWRtaW4, base64.binary.k8s.io\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut got = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut got)).await.unwrap().unwrap();
+    let end = got.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8_lossy(&got[..end]).to_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(head.contains("sec-websocket-protocol: base64.binary.k8s.io"), "{head}");
+    assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    // The farewell after the deadline: nothing has happened in between.
+    assert_eq!(&got[end..], [0x88, 2, 0x03, 0xe8]);
 }
 
 #[tokio::test]
