@@ -17,11 +17,7 @@ use hyper_util::rt::TokioIo;
 use kcp_apimachinery::Status;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::{
-    body::Body,
-    respond::{self, Reply},
-    watch::WatchBody,
-};
+use crate::{body::Body, respond::Reply, watch::WatchBody};
 
 /// The subprotocols that clients of Kubernetes ask for; frames are the same in all of them.
 const PROTOCOLS: [&str; 2] = ["base64.binary.k8s.io", "binary.k8s.io"];
