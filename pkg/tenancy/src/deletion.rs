@@ -12,7 +12,7 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use kcp_apimachinery::{GroupVersion, GroupVersionResource, Status, object, time::Timestamp};
 use kcp_apis::{
-    conditions::{self, ConditionStatus},
+    conditions::{self, Condition},
     core::{self, phase},
     tenancy::{self, condition, reason},
 };
@@ -76,6 +76,15 @@ impl Controller {
         {
             self.queue.add(key);
         }
+        // Deleted from inside: the Workspace that it belongs to is to follow.
+        let logical = parts.group == core::GROUP && parts.resource == core::LOGICAL_CLUSTER.resource;
+        if logical
+            && !gone
+            && contains(value, b"\"deletionTimestamp\"")
+            && let Some(owner) = serde_json::from_slice(value).ok().as_ref().and_then(owner_of)
+        {
+            self.queue.add(owner);
+        }
     }
 
     pub(crate) async fn run(&self, stop: &CancellationToken) {
@@ -88,10 +97,10 @@ impl Controller {
         };
         let Some(entry) = self.context.store.get(&storage_key) else { return Ok(Action::Done) };
         let workspace: Value = serde_json::from_slice(&entry.value).unwrap_or_default();
-        if !object::is_deleting(&workspace) {
-            return Ok(Action::Done);
-        }
         let child = workspace.pointer("/spec/cluster").and_then(Value::as_str).and_then(|c| ClusterName::new(c).ok());
+        if !object::is_deleting(&workspace) {
+            return self.follow(&key, &workspace, child.as_ref()).await;
+        }
         let Some(child) = child else {
             return self.finish(&key, storage_key, entry.revision, &workspace, None).await;
         };
@@ -105,7 +114,7 @@ impl Controller {
             d.children_asked
         };
         if !asked {
-            self.delete_children(&child).await?;
+            self.try_to(&key, &workspace, self.delete_children(&child)).await?;
             if let Some(d) = self.deleting.lock().get_mut(child.as_str()) {
                 d.children_asked = true;
             }
@@ -122,7 +131,7 @@ impl Controller {
             self.deleting.lock().remove(child.as_str());
             return Ok(done);
         }
-        self.delete_held(&child, &held).await?;
+        self.try_to(&key, &workspace, self.delete_held(&child, &held)).await?;
         let mut finalizers: BTreeMap<&str, usize> = BTreeMap::new();
         for f in held.iter().flat_map(|h| &h.finalizers) {
             *finalizers.entry(f).or_default() += 1;
@@ -130,6 +139,40 @@ impl Controller {
         let list: Vec<String> = finalizers.iter().map(|(f, n)| format!("{f} in {n} resource instances")).collect();
         let message = format!("Some content in the workspace has finalizers remaining: {}", list.join(", "));
         self.wait(&key, &workspace, reason::SOME_FINALIZERS_REMAIN, &message).await
+    }
+
+    /// Deletes a Workspace whose logical cluster was deleted from inside.
+    async fn follow(&self, key: &ObjectKey, workspace: &Value, child: Option<&ClusterName>) -> Result<Action, Error> {
+        let Some(child) = child else { return Ok(Action::Done) };
+        let logical = Key::object(&core::LOGICAL_CLUSTER.group_resource(), child, "", core::LOGICAL_CLUSTER_NAME)
+            .ok()
+            .and_then(|key| self.context.store.get(&key))
+            .and_then(|entry| serde_json::from_slice::<Value>(&entry.value).ok());
+        let own = |l: &Value| {
+            object::is_deleting(l)
+                && l.pointer("/spec/owner/uid").and_then(Value::as_str) == Some(object::uid(workspace))
+                && owner_of(l).as_ref() == Some(key)
+        };
+        if logical.as_ref().is_some_and(own) {
+            let client = self.context.client.cluster(key.cluster.as_str());
+            let uid = Some(object::uid(workspace).to_owned());
+            delete(client, tenancy::WORKSPACE.gvr(), String::new(), key.name.clone(), uid).await?;
+        }
+        Ok(Action::Done)
+    }
+
+    /// Does a part of the deletion; what goes wrong is said in the Workspace's conditions, and it is tried again.
+    async fn try_to(
+        &self,
+        key: &ObjectKey,
+        workspace: &Value,
+        part: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let Err(error) = part.await else { return Ok(()) };
+        let (kind, text) = (condition::WORKSPACE_DELETION_CONTENT_SUCCESS, error.to_string());
+        let failed = Condition::fails(kind, reason::CONTENT_DELETION_FAILED, &text);
+        self.say(key, workspace, &[failed]).await?;
+        Err(error)
     }
 
     async fn delete_children(&self, child: &ClusterName) -> Result<(), Error> {
@@ -204,34 +247,41 @@ impl Controller {
 
     /// Says in the Workspace's status what it waits for.
     async fn wait(&self, key: &ObjectKey, workspace: &Value, reason: &str, message: &str) -> Result<Action, Error> {
-        let mut changed = workspace.clone();
-        object::child_mut(&mut changed, "status").insert("phase".into(), phase::DELETING.into());
-        conditions::set_condition(
-            &mut changed,
-            condition::WORKSPACE_CONTENT_DELETED,
-            ConditionStatus::False,
-            reason,
-            message,
-            &Timestamp::now().rfc3339(),
-        );
-        if changed["status"] != workspace["status"] {
-            let patch = json!({"metadata": {"uid": object::uid(workspace)}, "status": {"phase": phase::DELETING, "conditions": changed["status"]["conditions"]}});
-            let client = self.context.client.cluster(key.cluster.as_str());
-            not_found_is_fine(
-                client
-                    .patch(
-                        &tenancy::WORKSPACE.gvr(),
-                        "",
-                        &key.name,
-                        "status",
-                        &Patch::Merge(&patch),
-                        &WriteParams::manager("workspace-deletion"),
-                    )
-                    .await,
-            )?;
-        }
+        let remains = Condition::fails(condition::WORKSPACE_CONTENT_DELETED, reason, message);
+        let well = Condition::holds(condition::WORKSPACE_DELETION_CONTENT_SUCCESS);
+        self.say(key, workspace, &[well, remains]).await?;
         Ok(Action::Done)
     }
+
+    async fn say(&self, key: &ObjectKey, workspace: &Value, conditions: &[Condition<'_>]) -> Result<(), Error> {
+        let mut changed = workspace.clone();
+        let now = Timestamp::now().rfc3339();
+        object::child_mut(&mut changed, "status").insert("phase".into(), phase::DELETING.into());
+        for condition in conditions {
+            conditions::set(&mut changed, condition, &now);
+        }
+        if changed["status"] == workspace["status"] {
+            return Ok(());
+        }
+        let patch = json!({
+            "metadata": {"uid": object::uid(workspace)},
+            "status": {"phase": phase::DELETING, "conditions": changed["status"]["conditions"]},
+        });
+        let client = self.context.client.cluster(key.cluster.as_str());
+        let params = WriteParams::manager("workspace-deletion");
+        let gvr = tenancy::WORKSPACE.gvr();
+        not_found_is_fine(client.patch(&gvr, "", &key.name, "status", &Patch::Merge(&patch), &params).await)
+    }
+}
+
+/// The Workspace that a LogicalCluster belongs to.
+fn owner_of(logical: &Value) -> Option<ObjectKey> {
+    let text = |field: &str| logical.pointer(&format!("/spec/owner/{field}")).and_then(Value::as_str);
+    if text("resource") != Some(tenancy::WORKSPACE.resource) {
+        return None;
+    }
+    let cluster = ClusterName::new(text("cluster")?).ok()?;
+    Some(ObjectKey { cluster, namespace: String::new(), name: text("name")?.to_owned() })
 }
 
 /// Asks for the deletion of an object; one that is gone is fine.
