@@ -113,9 +113,12 @@ impl ApiServer {
     /// Puts the server together. It listens nowhere yet.
     pub fn new(parts: Parts) -> Arc<Self> {
         let version = serde_json::to_vec(&version(&parts.options)).unwrap_or_default();
+        let health = Health::default();
+        let store = parts.registry.store().clone();
+        health.add("storage", move || store.failed().map_or(Ok(()), |error| Err(error.to_string())));
         Arc::new(Self {
             limits: Limits::new(parts.options.limits),
-            health: Health::default(),
+            health,
             metrics: Arc::new(Metrics::default()),
             documents: Documents::new(parts.options.document_cache_bytes),
             version: version.into(),

@@ -229,3 +229,31 @@ async fn all_clusters_at_once_are_for_lists_and_watches() {
         assert_eq!(f.admin(Method::GET, path).await.status(), 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn no_route_breaks_on_odd_requests() {
+    // spec/reliability.md 4.4: whatever comes, an answer below 500 (504 for a revision that does not come).
+    let f = Fixture::new();
+    let table = f.registry.types(&kcp_logicalcluster::ClusterName::root());
+    let bodies: [(&str, &[u8]); 6] = [
+        ("application/json", b"{}"),
+        ("application/json", b"[1,2"),
+        ("application/yaml", b"a: [b: c: {"),
+        ("application/json", b"\"text\""),
+        ("application/vnd.kubernetes.protobuf", b"k8s\0\xff\xff"),
+        ("application/merge-patch+json", b"{\"metadata\":{\"name\":3,\"labels\":[]},\"spec\":\"x\"}"),
+    ];
+    for example in kcp_apiserver::routes::enumerate(&table, "default", "odd") {
+        for (content_type, body) in bodies {
+            let method: Method = example.method.parse().unwrap();
+            let headers =
+                [("content-type", content_type), ("accept", "application/json;as=Table;g=meta.k8s.io;v=v1,*/*")];
+            let path = format!("/clusters/root:default{}", example.path);
+            let reply = f.send(method, &path, Some("Bearer admin"), &headers, body).await;
+            assert!(reply.status().as_u16() < 500, "{example:?} {content_type} {}", reply.status());
+        }
+        let odd = example.path.replacen('/', "//", 2).replace("/namespaces/", "/%2e%2e/");
+        let reply = f.admin(Method::GET, &format!("/clusters/root:default{odd}")).await;
+        assert_eq!(reply.status(), 404, "{odd}");
+    }
+}
