@@ -22,6 +22,9 @@ use crate::{
 /// How many index entries are read at a time.
 const STRETCH: usize = 256;
 
+/// How many objects are counted at most.
+const COUNTED: usize = 100_000;
+
 /// A list. Its items are read while they are taken.
 pub struct List {
     /// The resource, for the list's kind and the columns.
@@ -204,12 +207,17 @@ impl Items {
         !self.stretch.is_empty() || self.virtuals.peek().is_some()
     }
 
-    /// How many objects are beyond, selected or not.
-    pub(crate) fn remaining(&self) -> u64 {
-        let beyond = if self.exhausted { 0 } else { self.snapshot.count(&self.prefix, self.after.as_ref()) };
+    /// How many objects are beyond, selected or not; `None` when there are so many that counting them takes longer than
+    /// showing the page. The number is for people (L-14).
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        let range = self.snapshot.range(&self.prefix, self.after.as_ref());
+        let beyond = if self.exhausted { 0 } else { range.take(COUNTED + 1).count() };
+        if beyond > COUNTED {
+            return None;
+        }
         let hidden = |key: &Key| self.snapshot.get(key).is_some();
         let virtuals = self.virtuals.rest().filter(|o| self.virtuals.key(o).is_some_and(|k| !hidden(&k))).count();
-        (self.stretch.len() + beyond + virtuals) as u64
+        Some((self.stretch.len() + beyond + virtuals) as u64)
     }
 
     /// The bytes of the answer.

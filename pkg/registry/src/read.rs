@@ -182,7 +182,7 @@ impl Registry {
             let parts = last.parts();
             let rv = i64::try_from(revision).unwrap_or(i64::MAX);
             meta.continue_token = Token::after(rv, &scope, parts.cluster, parts.namespace, parts.name).encode();
-            meta.remaining = selection.is_everything().then(|| items.remaining());
+            meta.remaining = if selection.is_everything() { items.remaining() } else { None };
         }
         Ok(List::new(Arc::clone(&request.info), meta, Box::new(page.into_iter())))
     }

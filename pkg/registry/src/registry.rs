@@ -52,6 +52,14 @@ impl Registry {
         Arc::new(Self { config, served, rbac, tenancy, authority: OnceLock::new() })
     }
 
+    /// Finishes what a crash has left half done: definitions whose names were never decided on. To be called once,
+    /// before requests are served.
+    pub async fn recover(&self) {
+        for (cluster, name) in crd::undecided(&self.config.store) {
+            crd::settle(self, &cluster, &name).await;
+        }
+    }
+
     /// The store.
     pub fn store(&self) -> &Store {
         &self.config.store

@@ -10,8 +10,9 @@ use std::{
 
 use bytes::Bytes;
 use kcp_apimachinery::Status;
+use kcp_apis::core::{LOGICAL_CLUSTER, LOGICAL_CLUSTER_NAME};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Event, EventKind, Prefix, Revision, WatchError, Watcher};
+use kcp_storage::{Event, EventKind, Key, Prefix, Revision, WatchError, Watcher};
 
 use crate::{
     crd, encode,
@@ -93,17 +94,21 @@ pub struct WatchStream {
     marker: bool,
     /// The changes; `None` when nothing can ever match, or what is left of the stream is an error.
     changes: Option<Watcher>,
-    /// The definition of the type, whose change ends the stream (W-24, W-25).
-    definition: Option<Definition>,
+    /// What the type depends on, and whose end is the end of the stream.
+    ground: Option<Ground>,
     bookmarks: bool,
     start: Revision,
     failure: Option<Status>,
     ended: bool,
 }
 
-struct Definition {
+/// What a type depends on: its definition (W-24, W-25), or, for a type that every logical cluster has, the logical
+/// cluster itself (LC-08).
+struct Ground {
     registry: Arc<Registry>,
     cluster: ClusterName,
+    key: Key,
+    custom: bool,
     watcher: Watcher,
     /// Changes after this revision are not of this type any more.
     last: Option<Revision>,
@@ -122,8 +127,8 @@ impl Registry {
         if initial && let Some(revision) = revision {
             self.reach(revision).await?;
         }
-        // A definition is watched from before the type's state is read: a change in between is not missed.
-        let definition = self.watch_definition(request);
+        // The ground is watched from before the type's state is read: a change in between is not missed.
+        let ground = self.watch_ground(request);
         let snapshot = self.store().snapshot();
         let start = match revision {
             Some(revision) if !initial => revision,
@@ -135,7 +140,7 @@ impl Registry {
             initial: None,
             marker: initial && options.send_initial_events == Some(true) && options.allow_watch_bookmarks,
             changes: None,
-            definition,
+            ground,
             bookmarks: options.allow_watch_bookmarks,
             start,
             failure: None,
@@ -164,26 +169,35 @@ impl Registry {
         Ok(stream)
     }
 
-    /// Follows the definition behind a custom type.
-    fn watch_definition(self: &Arc<Self>, request: &Request) -> Option<Definition> {
+    /// Follows what a type depends on.
+    fn watch_ground(self: &Arc<Self>, request: &Request) -> Option<Ground> {
         let Scope::Cluster(cluster) = &request.scope else { return None };
         let storage = &request.info.storage.group_resource;
-        if self.base().definition(storage).is_some() || self.is_base(&request.info) {
-            return None;
+        let custom = self.base().definition(storage).is_none() && !self.is_base(&request.info);
+        let key = if custom {
+            crd::key_of(cluster, storage).ok()?
+        } else {
+            let key = Key::object(&LOGICAL_CLUSTER.group_resource(), cluster, "", LOGICAL_CLUSTER_NAME).ok()?;
+            // Not every logical cluster has such an object; those that have none do not end.
+            self.store().get(&key).map(|_| key)?
+        };
+        let from = self.store().revision();
+        let watcher = self.store().watch(&Prefix::object(&key), from).ok()?;
+        let mut ground =
+            Ground { registry: Arc::clone(self), cluster: cluster.clone(), key, custom, watcher, last: None };
+        if !ground.holds(&request.info) {
+            ground.last = Some(self.store().revision());
         }
-        let key = crd::key_of(cluster, storage).ok()?;
-        let watcher = self.store().watch(&Prefix::object(&key), self.store().revision()).ok()?;
-        let mut definition = Definition { registry: Arc::clone(self), cluster: cluster.clone(), watcher, last: None };
-        if !definition.still_serves(&request.info) {
-            definition.last = Some(self.store().revision());
-        }
-        Some(definition)
+        Some(ground)
     }
 }
 
-impl Definition {
+impl Ground {
     /// Whether the type is served as the watcher knows it. That it is going away does not matter yet.
-    fn still_serves(&self, info: &ResourceInfo) -> bool {
+    fn holds(&self, info: &ResourceInfo) -> bool {
+        if !self.custom {
+            return self.registry.store().get(&self.key).is_some();
+        }
         let types = self.registry.types(&self.cluster);
         let now = types.lookup(&info.gvk.group, &info.gvk.version, &info.resource);
         now.is_some_and(|now| {
@@ -201,7 +215,7 @@ impl Definition {
                 Poll::Pending => return None,
                 Poll::Ready(Ok(events)) => {
                     let newest = events.last().map_or(0, |e| e.revision);
-                    if !self.still_serves(info) {
+                    if !self.holds(info) {
                         self.last = Some(newest);
                     }
                 }
@@ -228,7 +242,7 @@ impl WatchStream {
         loop {
             // Asked before the changes are: those up to the end are in the log then.
             let info = Arc::clone(self.renderer.info());
-            let last = self.definition.as_mut().and_then(|d| d.poll(&info, cx));
+            let last = self.ground.as_mut().and_then(|g| g.poll(&info, cx));
             let Some(changes) = &mut self.changes else {
                 self.ended = last.is_some();
                 return if self.ended { Poll::Ready(None) } else { Poll::Pending };

@@ -136,6 +136,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
             ..kcp_apiserver::Options::default()
         },
     });
+    registry.recover().await;
     bootstrap::run(&registry, workspaces, &url, &ca_pem).await?;
     let client = in_process(&api, "system:kcp-controllers");
     let stop = CancellationToken::new();

@@ -17,7 +17,7 @@ use crate::strategy::{Strategy, StrategyContext};
 
 pub(crate) use compile::resource;
 pub(crate) use served::Served;
-pub(crate) use settle::settle;
+pub(crate) use settle::{settle, undecided};
 
 /// The API group of definitions.
 pub const GROUP: &str = "apiextensions.k8s.io";

@@ -4,13 +4,14 @@
 use kcp_apimachinery::time::Timestamp;
 use kcp_logicalcluster::ClusterName;
 use kcp_schema::crd::status::{self, NamesInUse};
-use kcp_storage::{Entry, Expect, Key, Op, Prefix};
+use kcp_storage::{Entry, Expect, Key, Op, Prefix, Store};
 use serde_json::Value;
 
 use super::{group_resource, served::defined};
 use crate::{
     encode,
     registry::Registry,
+    scan,
     write::{self, Refusal},
 };
 
@@ -34,6 +35,20 @@ pub(crate) async fn settle(registry: &Registry, cluster: &ClusterName, name: &st
             }
         }
     }
+}
+
+/// The definitions that were stored without a decision about their names: the process ended between the two commits.
+pub(crate) fn undecided(store: &Store) -> Vec<(ClusterName, String)> {
+    let Ok(prefix) = Prefix::resource(&group_resource()) else { return Vec::new() };
+    let snapshot = store.snapshot();
+    let open = |value: &[u8]| {
+        let conditions = scan::member(value, "status").and_then(|status| scan::member(status, "conditions"));
+        conditions.is_none_or(|list| list == b"null" || list == b"[]")
+    };
+    let found = snapshot.range(&prefix, None).filter(|(_, entry)| open(&entry.value));
+    found
+        .filter_map(|(key, _)| Some((ClusterName::new(key.parts().cluster).ok()?, key.parts().name.to_owned())))
+        .collect()
 }
 
 fn decide(registry: &Registry, cluster: &ClusterName, group: &str) -> Vec<Op> {

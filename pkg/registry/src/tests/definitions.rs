@@ -24,7 +24,7 @@ fn condition<'a>(crd: &'a Value, kind: &str) -> &'a Value {
 async fn a_type_is_served_when_its_definition_is_answered() {
     // CRD-02, CRD-03, CRD-05, CRD-07, D-16
     let f = Fixture::new().await;
-    let other = kcp_logicalcluster::ClusterName::new("other").unwrap();
+    let other = kcp_logicalcluster::ClusterName::system_admin();
     assert!(f.registry.types(&f.cluster).is_base_only());
     let made = f.make(CRDS, "", things(json!({}))).await;
     // things() selects by a field that this schema lacks.
@@ -49,7 +49,7 @@ async fn a_type_is_served_when_its_definition_is_answered() {
 async fn equal_definitions_share_one_type() {
     let f = Fixture::new().await;
     f.define_things().await;
-    let other = kcp_logicalcluster::ClusterName::new("other").unwrap();
+    let other = kcp_logicalcluster::ClusterName::system_admin();
     let request = f.request_in(&other, CRDS, "");
     let spec = json!({"size": {"type": "integer"}, "color": {"type": "string"}});
     f.registry.create(&request, &Fixture::body(&request, things(spec)), &Fixture::options()).await.unwrap();
@@ -170,4 +170,20 @@ async fn names_are_held_by_one() {
         "the loser wins when the winner is gone"
     );
     assert_eq!(f.registry.types(&f.cluster).lookup("example.com", "v1", "others").unwrap().list_kind, "ThingList");
+}
+
+#[tokio::test]
+async fn a_crash_between_the_two_commits_is_made_good() {
+    // CRD-05
+    let f = Fixture::new().await;
+    f.define_things().await;
+    let mut crd = f.get(CRDS, "", "things.example.com").await.unwrap();
+    crd["status"]["conditions"] = Value::Null;
+    crd["status"]["acceptedNames"] = json!({"kind": "", "plural": ""});
+    let key = crate::crd::key(&f.cluster, "things.example.com").unwrap();
+    let half = kcp_storage::Batch::new().put(key, crate::encode::encode(&crd), kcp_storage::Expect::Any);
+    f.registry.store().commit(half).await.unwrap();
+    assert!(f.registry.types(&f.cluster).lookup("example.com", "v1", "things").is_none());
+    f.registry.recover().await;
+    assert!(f.registry.types(&f.cluster).lookup("example.com", "v1", "things").is_some());
 }

@@ -237,7 +237,7 @@ async fn the_end_of_a_type_ends_its_watches() {
 async fn the_wildcard_sees_all_logical_clusters() {
     // LC-03, LC-05
     let f = Fixture::new().await;
-    let other = kcp_logicalcluster::ClusterName::new("other").unwrap();
+    let other = kcp_logicalcluster::ClusterName::system_admin();
     let namespaces = f.request_in(&other, "v1/namespaces", "");
     f.registry
         .create(&namespaces, &Fixture::body(&namespaces, json!({"metadata": {"name": "a"}})), &Fixture::options())
@@ -258,12 +258,12 @@ async fn the_wildcard_sees_all_logical_clusters() {
     let cluster = |bytes: &[u8]| {
         serde_json::from_slice::<Value>(bytes).unwrap()["metadata"]["annotations"]["kcp.io/cluster"].clone()
     };
-    assert_eq!(events.iter().map(|e| cluster(&e.object)).collect::<Vec<_>>(), ["root", "other"]);
+    assert_eq!(events.iter().map(|e| cluster(&e.object)).collect::<Vec<_>>(), ["root", "system:admin"]);
     let mut list = f.registry.list(&all, &ListOptions { limit: 1, ..ListOptions::default() }).await.unwrap();
-    assert_eq!(list.items().map(|i| cluster(&i)).collect::<Vec<_>>(), ["other"]);
+    assert_eq!(list.items().map(|i| cluster(&i)).collect::<Vec<_>>(), ["root"]);
     let rest = ListOptions { continue_token: list.meta.continue_token, ..ListOptions::default() };
     let mut list = f.registry.list(&all, &rest).await.unwrap();
-    assert_eq!(list.items().map(|i| cluster(&i)).collect::<Vec<_>>(), ["root"]);
+    assert_eq!(list.items().map(|i| cluster(&i)).collect::<Vec<_>>(), ["system:admin"]);
     // Nothing of it is stored, and one logical cluster never shows the other's.
     assert!(f.get("v1/configmaps", "a", "x").await.unwrap()["metadata"].get("annotations").is_none());
     let body = crate::Body::json("{}");

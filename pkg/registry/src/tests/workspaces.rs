@@ -345,3 +345,18 @@ async fn everybody_has_a_home() {
     let logical = read(&f, &child, "core.kcp.io/v1alpha1/logicalclusters", "", "cluster").unwrap();
     assert!(logical["metadata"]["deletionTimestamp"].is_string(), "the controller does the rest");
 }
+
+#[tokio::test]
+async fn watches_end_with_their_logical_cluster() {
+    // LC-08
+    let f = Fixture::new().await;
+    make_in(&f, "root", "w", json!({})).await.unwrap();
+    let child = resolve(&f.registry, "root:w").unwrap();
+    let request = f.request_in(&child, "v1/configmaps", "");
+    let mut stream = f.registry.watch(&request, &crate::ListOptions::default()).await.unwrap();
+    assert_eq!(stream.next().await.unwrap().len(), 1);
+    f.registry.store().commit(kcp_storage::Batch::new().purge(child)).await.unwrap();
+    let last = stream.next().await.unwrap();
+    assert_eq!((last.len(), last[0].kind), (1, crate::WatchEventType::Deleted));
+    assert!(stream.next().await.is_none());
+}
