@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use kcp_client::Error;
+use kcp_client::{Error, TransportError};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LEAST: usize = 1;
 const FIRST: usize = 16;
 const MOST: usize = 256;
@@ -67,7 +69,10 @@ impl Gate {
         // The place is given back also when the caller is dropped meanwhile.
         let place = Place(self);
         let start = Instant::now();
-        let result = request.await;
+        // A server that took the request and never answers must not hold the key for ever.
+        let result = tokio::time::timeout(PATIENCE, request)
+            .await
+            .unwrap_or_else(|_| Err(TransportError::broken(format!("no answer within {PATIENCE:?}")).into()));
         place.0.learn(start.elapsed(), result.as_ref().err().is_some_and(Error::is_transient));
         result
     }
@@ -124,5 +129,13 @@ mod tests {
             let _ = gate.pass(async { Err::<(), _>(Status::failure(503, "", "").into()) }).await;
         }
         assert_eq!(gate.allowed(), LEAST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_given_up() {
+        let gate = Gate::new();
+        let outcome = gate.pass(std::future::pending::<Result<(), Error>>()).await;
+        assert!(outcome.is_err_and(|e| e.is_transient()));
+        assert_eq!(gate.allowed(), FIRST / 2);
     }
 }

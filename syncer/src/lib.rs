@@ -24,8 +24,12 @@ use std::{
 };
 
 use anyhow::Context as _;
-use kcp_apimachinery::{GroupVersionResource, user};
-use kcp_apis::{apiresource, workload::WORKLOAD_CLUSTER};
+use kcp_apimachinery::{GroupVersionResource, object, user};
+use kcp_apis::{
+    apiresource,
+    core::{LOGICAL_CLUSTER, LOGICAL_CLUSTER_NAME},
+    workload::WORKLOAD_CLUSTER,
+};
 use kcp_client::{Client, Config, Error};
 use kcp_controller::{Change, Reflector, ReflectorOptions, run as work_off};
 use serde_json::{Value, json};
@@ -38,6 +42,8 @@ use sync::{Sides, Sync, Work};
 
 /// How many keys are worked on at a time; how many requests that makes of each side is for its gate to say.
 const CONCURRENCY: usize = 256;
+/// How long work goes on after a signal to stop.
+const GRACE: Duration = Duration::from_millis(1500);
 /// How long to wait before something that failed at the start or for the whole syncer is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -59,7 +65,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tracing::info!("stopping");
         signalled.cancel();
     });
-    run_until(options, stop).await
+    tokio::select! {
+        ended = run_until(options, stop.clone()) => ended,
+        // A request that hangs is not waited for: everything is tried again after the next start.
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {
+            tracing::info!("some work did not end in time; it is done at the next start");
+            Ok(())
+        }
+    }
 }
 
 fn init_logging(level: &str) -> anyhow::Result<()> {
@@ -201,8 +214,13 @@ async fn keep_registered(
         if let Some(cluster) = own.get("", &options.workload_cluster_name)
             && let Err(error) = sync.hold_or_leave(&cluster).await
         {
+            // What we know of it was old; what is new is on its way and wakes us.
             failed = !error.is_conflict();
-            tracing::warn!(%error, "keeping our WorkloadCluster's finalizer failed, will be tried again");
+            if failed {
+                tracing::warn!(%error, "keeping our WorkloadCluster's finalizer failed, will be tried again");
+            } else {
+                tracing::debug!(%error, "our WorkloadCluster has changed meanwhile");
+            }
         }
         let report = types.report();
         if told.as_ref() != Some(&report) || tokio::time::Instant::now() >= next {
@@ -214,7 +232,9 @@ async fn keep_registered(
                 }
                 Err(error) => {
                     failed = true;
-                    if !error.is_conflict() {
+                    if error.is_conflict() {
+                        tracing::debug!(%error, "our WorkloadCluster has changed meanwhile");
+                    } else {
                         health.healthy.store(false, Ordering::Relaxed);
                         tracing::warn!(%error, "the heartbeat did not arrive, will be tried again");
                     }
@@ -230,14 +250,19 @@ async fn keep_registered(
     }
 }
 
-/// The id of the logical cluster that our credential belongs to.
+/// The id of the logical cluster that our credential belongs to, or else, for a credential that does not say, of the one
+/// that we read: what tells one life of a path from another. Without it, nothing could be deleted safely.
 async fn own_cluster(up: &Client) -> Result<String, Error> {
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let gvr = GroupVersionResource::new("authentication.k8s.io", "v1", "selfsubjectreviews");
     let answer = up.create(&gvr, "", &review, &kcp_client::WriteParams::default()).await?;
     let clusters =
         answer.pointer("/status/userInfo/extra").and_then(|e| e.get(user::EXTRA_CLUSTER)).and_then(Value::as_array);
-    Ok(clusters.and_then(|c| c.first()).and_then(Value::as_str).unwrap_or_default().to_owned())
+    if let Some(id) = clusters.and_then(|c| c.first()).and_then(Value::as_str).filter(|id| !id.is_empty()) {
+        return Ok(id.to_owned());
+    }
+    let logical = up.get(&LOGICAL_CLUSTER.gvr(), "", LOGICAL_CLUSTER_NAME).await?;
+    Ok(object::uid(&logical).to_owned())
 }
 
 /// The configuration of the pod that we run in. Its folder can be given, for kubelets that cannot mount it at the usual place.

@@ -168,12 +168,16 @@ impl Sync {
         self.up_namespaces.get("", name).filter(|n| !leaving && !object::is_deleting(n))
     }
 
-    /// The locator of a physical namespace, if it is one of this workspace and this WorkloadCluster.
+    /// The locator of a physical namespace, if it is one of this workspace, in this life of it, and of this
+    /// WorkloadCluster. Only such a namespace, and what is in it, is ever deleted for its origin being gone: another
+    /// server may well have a workspace of the same path, and its syncer in the same physical cluster.
     pub(crate) fn our_locator(&self, physical: &Value) -> Option<Locator> {
         let locator = Locator::parse(object::annotation(physical, workload::NAMESPACE_LOCATOR_ANNOTATION)?)?;
-        (locator.path == self.path
-            && (locator.workload_cluster.is_empty() || locator.workload_cluster == self.workload_cluster))
-            .then_some(locator)
+        let ours = locator.path == self.path
+            && locator.cluster == self.cluster
+            && locator.workload_cluster == self.workload_cluster
+            && object::name(physical) == locator.physical_namespace();
+        ours.then_some(locator)
     }
 
     /// Removes the physical namespace of one that is no longer ours to run.
@@ -234,6 +238,7 @@ impl Sync {
             // An earlier life of the same path left it: it is cleaned away, never adopted.
             Some(found) if found.path == locator.path && found.namespace == locator.namespace => {
                 if !object::is_deleting(&physical) {
+                    tracing::warn!(namespace = name, of = %found.to_annotation(), "the physical namespace is of an earlier life of ours");
                     self.delete_namespace(&physical).await?;
                 }
                 Ok(false)

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The opinions of a server with workspaces.
 pub(crate) fn chain(store: &Store) -> Chain {
-    Chain::new(vec![Arc::new(PhysicalClusterLabel(store.clone()))])
+    Chain::new(vec![Arc::new(PhysicalClusterLabel(store.clone())), Arc::new(crate::imports::OwnImports)])
 }
 
 /// Gives a new object the physical cluster of its namespace. The controller of labels would do so with a second write;

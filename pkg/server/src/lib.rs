@@ -11,6 +11,7 @@ mod authorizer;
 mod bootstrap;
 mod credentials;
 mod error;
+mod imports;
 mod kinds;
 mod kubeconfig;
 mod logging;

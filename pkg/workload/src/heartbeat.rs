@@ -58,6 +58,15 @@ fn evaluate(cluster: &mut Value, now: Timestamp, threshold: Duration) -> Health 
     Health { changed, alive: left.is_some(), after: left.map(|left| Duration::from_secs(left.unsigned_abs())) }
 }
 
+/// The finalizers that remain of a WorkloadCluster that is being deleted while its syncer is away; `None` when there is
+/// nothing to change. Nobody is left to take the objects out of a physical cluster that is gone: waiting for it would
+/// keep the WorkloadCluster, and with it the workspace, for ever.
+fn left_without_syncer(cluster: &Value, alive: bool) -> Option<Vec<&str>> {
+    let held = object::finalizers(cluster).any(|f| f == SYNCER_FINALIZER);
+    (object::is_deleting(cluster) && !alive && held)
+        .then(|| object::finalizers(cluster).filter(|f| *f != SYNCER_FINALIZER).collect())
+}
+
 pub(crate) struct Controller {
     context: Arc<Context>,
     queue: Queue<ObjectKey>,
@@ -98,15 +107,11 @@ impl Controller {
                 "metadata": {"resourceVersion": object::resource_version(&current)},
                 "status": {"conditions": wanted["status"]["conditions"]},
             });
-            gone_is_fine(client.patch(&gvr, "", &key.name, "status", &Patch::Merge(&patch), &params).await)?;
+            changed_is_fine(client.patch(&gvr, "", &key.name, "status", &Patch::Merge(&patch), &params).await)?;
             // What was written comes back as an event.
             return Ok(health.after.map_or(Action::Done, Action::After));
         }
-        if object::is_deleting(&current) && !health.alive && object::finalizers(&current).any(|f| f == SYNCER_FINALIZER)
-        {
-            // Nobody is left to take the objects out of a physical cluster that is gone; waiting for it would keep the
-            // WorkloadCluster for ever.
-            let finalizers: Vec<&str> = object::finalizers(&current).filter(|f| *f != SYNCER_FINALIZER).collect();
+        if let Some(finalizers) = left_without_syncer(&current, health.alive) {
             let patch = json!({"metadata": {
                 "resourceVersion": object::resource_version(&current), "finalizers": finalizers,
             }});
@@ -115,9 +120,20 @@ impl Controller {
                 workload_cluster = key.name,
                 "the physical cluster is away: what was synced to it stays there"
             );
-            gone_is_fine(client.patch(&gvr, "", &key.name, "", &Patch::Merge(&patch), &params).await)?;
+            changed_is_fine(client.patch(&gvr, "", &key.name, "", &Patch::Merge(&patch), &params).await)?;
         }
         Ok(health.after.map_or(Action::Done, Action::After))
+    }
+}
+
+/// Whoever was faster has caused an event, which brings the key back.
+fn changed_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
+    match gone_is_fine(result) {
+        Err(error) if error.is_conflict() => {
+            tracing::debug!(%error, "the WorkloadCluster has changed meanwhile");
+            Ok(())
+        }
+        other => other,
     }
 }
 
@@ -185,5 +201,35 @@ mod tests {
         );
         evaluate(&mut cluster, at(0), MINUTE);
         assert!(conditions::is_true(&cluster, "Ready") && !conditions::is_true(&cluster, condition::SYNCER_READY));
+    }
+
+    /// A WorkloadCluster whose syncer is gone can be deleted; one whose syncer lives waits for it to clean up.
+    #[test]
+    fn a_syncer_that_is_away_keeps_nothing() {
+        let cluster = |deleting: bool, finalizers: &[&str], heard_at: Option<i64>| {
+            let mut cluster = heard_at.map_or_else(|| json!({}), heard);
+            cluster["metadata"] = json!({"finalizers": finalizers});
+            if deleting {
+                cluster["metadata"]["deletionTimestamp"] = at(100).rfc3339().into();
+            }
+            cluster
+        };
+        for (name, cluster, want) in [
+            ("away", cluster(true, &[SYNCER_FINALIZER], Some(0)), Some(vec![])),
+            ("never heard", cluster(true, &[SYNCER_FINALIZER], None), Some(vec![])),
+            ("of others", cluster(true, &["a/b", SYNCER_FINALIZER], Some(0)), Some(vec!["a/b"])),
+            ("alive", cluster(true, &[SYNCER_FINALIZER], Some(90)), None),
+            ("not deleted", cluster(false, &[SYNCER_FINALIZER], Some(0)), None),
+            ("not held", cluster(true, &["a/b"], Some(0)), None),
+        ] {
+            let health = evaluate(&mut cluster.clone(), at(100), MINUTE);
+            assert_eq!(left_without_syncer(&cluster, health.alive), want, "{name}");
+        }
+        let mut alive = cluster(true, &[SYNCER_FINALIZER], Some(90));
+        assert_eq!(
+            evaluate(&mut alive, at(100), MINUTE).after,
+            Some(Duration::from_secs(50)),
+            "and is looked at again"
+        );
     }
 }
