@@ -347,7 +347,10 @@ mod tests {
     fn texts_have_kubernetes_order() {
         let s = Status::not_found(&GroupResource::new("", "pods"), "x");
         let text = String::from_utf8(s.to_json()).unwrap();
-        assert!(text.starts_with(r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#), "{text}");
+        assert!(
+            text.starts_with(r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#),
+            "{text}"
+        );
         assert!(text.ends_with(r#""code":404}"#), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), s.to_value());
     }
