@@ -169,39 +169,43 @@ impl Items {
         self
     }
 
+    /// Reads on in the index until some selected objects are found. Those that are not selected are not even cloned.
     fn fill(&mut self) {
         if self.exhausted || !self.stretch.is_empty() {
             return;
         }
-        let range = self.snapshot.range(&self.prefix, self.after.as_ref()).take(STRETCH);
-        self.stretch.extend(range.map(|(key, entry)| (key.clone(), entry.clone())));
-        self.exhausted = self.stretch.len() < STRETCH;
-        if let Some((last, _)) = self.stretch.back() {
+        let mut last = None;
+        self.exhausted = true;
+        for (key, entry) in self.snapshot.range(&self.prefix, self.after.as_ref()) {
+            last = Some(key);
+            if self.selection.matches(&key.parts(), entry.revision, &entry.value, &self.renderer) {
+                self.stretch.push_back((key.clone(), entry.clone()));
+                if self.stretch.len() == STRETCH {
+                    self.exhausted = false;
+                    break;
+                }
+            }
+        }
+        if let Some(last) = last {
             self.after = Some(last.clone());
         }
-    }
-
-    /// The next object, selected or not.
-    fn advance(&mut self) -> Option<Found> {
-        self.fill();
-        let stored = self.stretch.front().map(|(key, _)| key);
-        if let Some(found) = self.virtuals.next_before(stored) {
-            return Some(found);
-        }
-        self.stretch.pop_front().map(|(key, entry)| Found { key, revision: entry.revision, stored: entry.value })
     }
 
     /// The next selected object.
     pub(crate) fn next_found(&mut self) -> Option<Found> {
         loop {
-            let found = self.advance()?;
+            self.fill();
+            let Some(found) = self.virtuals.next_before(self.stretch.front().map(|(key, _)| key)) else {
+                let (key, entry) = self.stretch.pop_front()?;
+                return Some(Found { key, revision: entry.revision, stored: entry.value });
+            };
             if self.selection.matches(&found.key.parts(), found.revision, &found.stored, &self.renderer) {
                 return Some(found);
             }
         }
     }
 
-    /// Whether there is any object beyond, selected or not.
+    /// Whether there may be a selected object beyond.
     pub(crate) fn has_more(&mut self) -> bool {
         self.fill();
         !self.stretch.is_empty() || self.virtuals.peek().is_some()

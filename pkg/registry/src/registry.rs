@@ -241,8 +241,7 @@ impl Registry {
             return;
         }
         let Ok(cluster) = request.cluster() else { return };
-        let named =
-            crate::scan::metadata(object).and_then(|m| crate::scan::member(m, "name")).and_then(crate::scan::text);
+        let named = crate::scan::of_metadata(object, "name").and_then(crate::scan::text);
         let name = if request.name.is_empty() { named.unwrap_or_default() } else { &request.name };
         crd::settle(self, cluster, name).await;
     }

@@ -3,14 +3,37 @@
 //! Works on JSON that this crate wrote, so it is compact and well-formed; on anything else the answer is `None`, never
 //! a panic. A list with a label selector reads only the beginning of each object this way.
 
+use std::cmp::Ordering;
+
 /// The raw value of `key` in the object that starts at the beginning of `object`.
 pub(crate) fn member<'a>(object: &'a [u8], key: &str) -> Option<&'a [u8]> {
     entries(object)?.find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value)
 }
 
-/// The metadata of a stored object.
+/// The metadata of a stored object and all that follows it: where it ends is not looked for, because nearly all of it
+/// is managed fields that nobody wants to see.
 pub(crate) fn metadata(object: &[u8]) -> Option<&[u8]> {
-    member(object, "metadata")
+    let mut all = entries(object)?;
+    loop {
+        let (name, rest) = all.name()?;
+        if name == b"metadata" {
+            return Some(rest);
+        }
+        all.rest = rest.get(value_end(rest)?..)?;
+    }
+}
+
+/// The raw value of a member of the metadata, whose members are sorted by name.
+pub(crate) fn of_metadata<'a>(object: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let mut all = entries(metadata(object)?)?;
+    loop {
+        let (name, rest) = all.name()?;
+        match name.cmp(key.as_bytes()) {
+            Ordering::Less => all.rest = rest.get(value_end(rest)?..)?,
+            Ordering::Equal => return rest.get(..value_end(rest)?),
+            Ordering::Greater => return None,
+        }
+    }
 }
 
 /// The content of a raw string without escapes.
@@ -26,13 +49,13 @@ pub(crate) fn entries(object: &[u8]) -> Option<Entries<'_>> {
 
 /// The labels of a stored object.
 pub(crate) fn labels(object: &[u8]) -> Vec<(&str, &str)> {
-    let found = metadata(object).and_then(|m| member(m, "labels")).and_then(entries);
+    let found = of_metadata(object, "labels").and_then(entries);
     found.into_iter().flatten().filter_map(|(k, v)| Some((std::str::from_utf8(k).ok()?, text(v)?))).collect()
 }
 
 /// Whether a stored object has a deletion timestamp.
 pub(crate) fn is_deleting(object: &[u8]) -> bool {
-    metadata(object).and_then(|m| member(m, "deletionTimestamp")).is_some_and(|v| v != b"null")
+    of_metadata(object, "deletionTimestamp").is_some_and(|v| v != b"null")
 }
 
 /// The iterator of [`entries`].
@@ -40,19 +63,25 @@ pub(crate) struct Entries<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Iterator for Entries<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl<'a> Entries<'a> {
+    /// The name of the next member, and what follows its colon.
+    fn name(&self) -> Option<(&'a [u8], &'a [u8])> {
         let rest = self.rest.strip_prefix(b",").unwrap_or(self.rest);
         if rest.first() != Some(&b'"') {
             return None;
         }
         let end = string_end(rest)?;
-        let (name, rest) = (rest.get(1..end.checked_sub(1)?)?, rest.get(end..)?);
-        let rest = rest.strip_prefix(b":")?;
-        let end = value_end(rest)?;
-        let (value, rest) = rest.split_at_checked(end)?;
+        let name = rest.get(1..end.checked_sub(1)?)?;
+        Some((name, rest.get(end..)?.strip_prefix(b":")?))
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.name()?;
+        let (value, rest) = rest.split_at_checked(value_end(rest)?)?;
         self.rest = rest;
         Some((name, value))
     }
@@ -111,6 +140,7 @@ mod tests {
         assert_eq!(member(meta, "n"), Some(&b"1"[..]));
         assert_eq!(member(meta, "z"), Some(&b"null"[..]));
         assert_eq!(member(meta, "q"), None);
+        assert_eq!((of_metadata(o, "n"), of_metadata(o, "b"), of_metadata(o, "zz")), (Some(&b"1"[..]), None, None));
         assert_eq!(member(o, "spec"), Some(&br#"[{"}":1}]"#[..]));
         assert!(!is_deleting(o) && is_deleting(br#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"}}"#));
     }

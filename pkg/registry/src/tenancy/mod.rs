@@ -177,7 +177,7 @@ impl Index {
         let Ok(parent) = ClusterName::new(parts.cluster) else { return };
         let child = scan::member(workspace, "spec").and_then(|spec| scan::member(spec, "cluster")).and_then(scan::text);
         let Some(child) = child.and_then(|c| ClusterName::new(c).ok()) else { return };
-        let annotations = scan::metadata(workspace).and_then(|m| scan::member(m, "annotations"));
+        let annotations = scan::of_metadata(workspace, "annotations");
         let owner = annotations
             .and_then(|a| scan::member(a, OWNER_ANNOTATION))
             .and_then(|raw| serde_json::from_slice::<String>(raw).ok())

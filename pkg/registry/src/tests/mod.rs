@@ -3,6 +3,7 @@
 mod creates;
 mod definitions;
 mod deletes;
+mod hot_path;
 mod lists;
 mod updates;
 mod watches;

@@ -128,7 +128,7 @@ impl Call<'_> {
         let snapshot = self.registry.store().snapshot();
         for bytes in objects {
             let text = |field: &str| {
-                let raw = crate::scan::metadata(bytes).and_then(|m| crate::scan::member(m, field));
+                let raw = crate::scan::of_metadata(bytes, field);
                 raw.and_then(crate::scan::text).unwrap_or_default().to_owned()
             };
             let (namespace, name) = (text("namespace"), text("name"));

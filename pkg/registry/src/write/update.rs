@@ -170,9 +170,7 @@ impl Call<'_> {
         let given = object::resource_version(new);
         let uid = object::uid(new);
         if matches!(change, Change::Replace(_)) && !uid.is_empty() {
-            let current = crate::scan::metadata(&existing.value)
-                .and_then(|m| crate::scan::member(m, "uid"))
-                .and_then(crate::scan::text);
+            let current = crate::scan::of_metadata(&existing.value, "uid").and_then(crate::scan::text);
             let current = current.unwrap_or_default();
             if uid != current {
                 let group = if self.info.custom { format!("{}/", resource.group) } else { String::new() };
