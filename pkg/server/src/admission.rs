@@ -74,7 +74,7 @@ mod tests {
             let value = Stamped::plain(json!({"metadata": {"name": name, "labels": labels}}).to_string());
             store.commit_blocking(Batch::new().put(key, value, Expect::Absent)).unwrap();
         }
-        let plugin = PhysicalClusterLabel(store.clone());
+        let plugin = PhysicalClusterLabel(store);
         let label = |namespace: &str, resource: &str, mut object: Value| {
             let (kind, user) = (GroupVersionKind::new("", "v1", "X"), UserInfo::default());
             let attributes = Attributes {

@@ -1,9 +1,6 @@
 //! The server's own keys, certificates and tokens: read, or made on the first start.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use kcp_apimachinery::{UserInfo, user};
 use kcp_apiserver::{Tls, TlsOptions};
@@ -111,7 +108,7 @@ struct KnownAdmin {
 }
 
 /// The admin as the kubeconfig of an earlier start has it.
-fn known_admin(path: &PathBuf) -> Result<Option<KnownAdmin>, StartError> {
+fn known_admin(path: &Path) -> Result<Option<KnownAdmin>, StartError> {
     let Some(bytes) = files::read_optional(path).map_err(credentials)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let config = Config::from_kubeconfig_text(&text, "default", path)

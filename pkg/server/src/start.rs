@@ -157,6 +157,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     })
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of a server, named where it starts")]
 fn spawn_controllers(
     tasks: &mut JoinSet<()>,
     options: &Options,
@@ -219,7 +220,6 @@ fn open(options: &Options, fail: watch::Sender<Option<String>>) -> Result<Store,
         max_age: options.watch_window_age,
         max_events: options.watch_window_events,
         max_bytes: options.watch_window_mib << 20,
-        ..Window::default()
     };
     storage.reserve_bytes = options.disk_reserve_mib << 20;
     storage.on_failure = Some(Arc::new(move |error: &EngineError| {
