@@ -39,7 +39,11 @@ impl Controller {
         let client = self.context.client(&cluster);
         let gvr = GroupVersionResource::new("rbac.authorization.k8s.io", "v1", "clusterroles");
         // Through the client, because the roles that every cluster has by default are served, not stored.
-        let roles = client.list_all(&gvr, "", &ListParams::default()).await?.items;
+        let roles = match client.list_all(&gvr, "", &ListParams::default()).await {
+            // The roles went with their logical cluster.
+            Err(e) if e.is_not_found() => return Ok(Action::Done),
+            other => other?.items,
+        };
         for role in &roles {
             let Some(rules) = aggregate(role, &roles) else { continue };
             if rules != role["rules"] {
