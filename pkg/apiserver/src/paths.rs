@@ -1,7 +1,10 @@
 //! What serves the paths that are no resources.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, StatusCode, header};
 use kcp_apimachinery::Status;
+use kcp_registry::TypeTable;
 
 use crate::{
     discovery::{self, Ask, Asked},
@@ -33,10 +36,17 @@ impl ApiServer {
             Handler::CoreVersion => self.discovery(Ask::Version("", segment(path, 2)), request),
             Handler::Group => self.discovery(Ask::Group(segment(path, 2)), request),
             Handler::GroupVersion => self.discovery(Ask::Version(segment(path, 2), segment(path, 3)), request),
-            Handler::OpenApiV2 | Handler::OpenApiIndex | Handler::OpenApiV3 => match request.cluster {
-                Cluster::All => Ok(respond::page_not_found()),
-                Cluster::One(cluster) => self.openapi(handler, path, request, &self.registry.types(&cluster.name)),
-            },
+            Handler::OpenApiV2 | Handler::OpenApiIndex | Handler::OpenApiV3 => {
+                self.openapi(handler, path, request, &self.types_of(request.cluster))
+            }
+        }
+    }
+
+    /// The types that a logical cluster has; of all at once, those that every one has.
+    fn types_of(&self, cluster: &Cluster) -> Arc<TypeTable> {
+        match cluster {
+            Cluster::One(cluster) => self.registry.types(&cluster.name),
+            Cluster::All => Arc::clone(self.registry.base()),
         }
     }
 
@@ -89,9 +99,7 @@ impl ApiServer {
     }
 
     fn discovery(&self, ask: Ask<'_>, request: &Request<'_>) -> Result<Reply, Status> {
-        // Nothing can be discovered about all logical clusters at once: their types differ.
-        let Cluster::One(cluster) = request.cluster else { return Ok(respond::page_not_found()) };
-        let table = self.registry.types(&cluster.name);
+        let table = self.types_of(request.cluster);
         let asked = Asked {
             headers: request.headers,
             accept: request.accept(),
