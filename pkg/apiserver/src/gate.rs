@@ -329,7 +329,7 @@ impl ApiServer {
         let reference = match reference {
             Some(reference) => reference,
             None => match user.service_account_cluster().map(ClusterRef::parse) {
-                // A service account that knows no prefix is a client in a workspace (spec/kcp.md 1.3).
+                // A service account that knows no prefix is a client in a workspace.
                 Some(Ok(home)) => {
                     own = home;
                     &own

@@ -156,7 +156,7 @@ async fn a_slow_handshake_is_cut_off() {
 
 #[tokio::test]
 async fn heads_and_bodies_are_bounded() {
-    // spec/reliability.md threat 25
+    // What a client sends is bounded before it costs anything.
     let server = start(ConnectionOptions::default()).await;
     let send = async |request: http::Request<Full<Bytes>>| {
         let stream = TokioIo::new(server.connect(b"http/1.1", None).await);

@@ -84,7 +84,7 @@ fn paths_mean_one_thing() {
 
 #[test]
 fn paths_that_are_refused() {
-    // spec/reliability.md 4.4 and threat 31
+    // What a hostile client may try with a path.
     for path in [
         "",
         "api",

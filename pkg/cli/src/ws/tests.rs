@@ -156,7 +156,7 @@ fn telcops() -> Desk {
 }
 
 #[test]
-fn the_story_of_the_seed() {
+fn the_story() {
     let desk = Desk::new(&[("root:default", "organization", "Ready")], &[]);
     let lines = [
         ("kubectl-ws", "Current workspace is \"root:default\"."),
