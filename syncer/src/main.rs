@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     match runtime.block_on(kcp_syncer::run(options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", kcp_client::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -433,3 +433,7 @@ fn gone_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "sync_tests.rs"]
+mod tests;

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match cli::run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", kcp_client::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

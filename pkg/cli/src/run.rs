@@ -59,7 +59,7 @@ fn fail(err: &mut dyn Write, error: &anyhow::Error) -> ExitCode {
     // A reader that has gone away, as in `kubectl ws tree | head`, is no failure worth a word.
     let broken = error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
     if !broken {
-        let _ = writeln!(err, "Error: {error:#}");
+        let _ = writeln!(err, "Error: {}", kcp_client::chain(error.as_ref()));
     }
     ExitCode::FAILURE
 }

@@ -83,3 +83,18 @@ impl Error {
         }
     }
 }
+
+/// An error and its causes in one line, each said once: many say their cause in their own text already.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(e) = source {
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = e.source();
+    }
+    text
+}

@@ -30,6 +30,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     config::{Config, ConfigError},
+    error::chain,
     tls,
     transport::{BodyStream, BoxFuture, Transport, TransportError},
 };
@@ -103,21 +104,6 @@ impl Transport for HttpTransport {
             }))
         })
     }
-}
-
-/// An error and its causes in one line: what hyper says alone ("client error") helps nobody.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(e) = source {
-        let more = e.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = e.source();
-    }
-    text
 }
 
 #[derive(Clone)]
