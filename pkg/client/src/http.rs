@@ -2,9 +2,9 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ::http::{
@@ -46,7 +46,12 @@ pub struct HttpTransport {
     scheme: Scheme,
     authority: Authority,
     config: Config,
+    /// The credential as it was last read, and when.
+    credential: Mutex<Option<(Instant, Option<HeaderValue>)>>,
 }
+
+/// For how long a token that was read from a file is taken to be the present one: kubelets replace it long before it expires.
+const TOKEN_AGE: Duration = Duration::from_secs(10);
 
 impl HttpTransport {
     /// A transport for `config`, and the path prefix of its URL. Connects when the first request is sent.
@@ -74,7 +79,31 @@ impl HttpTransport {
             .http2_adaptive_window(true)
             .build(connector);
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok((Self { pool, scheme, authority, config: config.clone() }, prefix))
+        Ok((Self { pool, scheme, authority, config: config.clone(), credential: Mutex::new(None) }, prefix))
+    }
+}
+
+impl HttpTransport {
+    /// The `Authorization` header to send now.
+    fn credential(&self) -> Result<Option<HeaderValue>, TransportError> {
+        let mut known = self.credential.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((read, value)) = &*known
+            && (self.config.token_file.is_none() || read.elapsed() < TOKEN_AGE)
+        {
+            return Ok(value.clone());
+        }
+        let token = self.config.bearer().map_err(|e| TransportError::not_sent(e.to_string()))?;
+        let value = match token {
+            None => None,
+            Some(token) => {
+                let bad = |_| TransportError::not_sent("the token holds characters that no header can");
+                let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(bad)?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        *known = Some((Instant::now(), value.clone()));
+        Ok(value)
     }
 }
 
@@ -86,11 +115,8 @@ impl Transport for HttpTransport {
             uri.scheme = Some(self.scheme.clone());
             uri.authority = Some(self.authority.clone());
             head.uri = Uri::from_parts(uri).map_err(|e| TransportError::not_sent(e.to_string()))?;
-            if let Some(token) = self.config.bearer().map_err(|e| TransportError::not_sent(e.to_string()))? {
-                let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-                    .map_err(|_| TransportError::not_sent("the token holds characters that no header can"))?;
-                value.set_sensitive(true);
-                head.headers.insert(header::AUTHORIZATION, value);
+            if let Some(credential) = self.credential()? {
+                head.headers.insert(header::AUTHORIZATION, credential);
             }
             let request = Request::from_parts(head, Full::new(body));
             let response = self.pool.request(request).await.map_err(|e| {
