@@ -1,22 +1,29 @@
 //! Whose a physical namespace is, and what is therefore deleted or left alone.
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use kcp_client::{BodyStream, BoxFuture, Transport, TransportError};
 use kcp_controller::{Reflector, ReflectorOptions};
 
 use super::*;
 
-/// Notes what is asked of it and knows nothing.
+/// A physical cluster with one namespace, that notes what is asked of it.
 #[derive(Default)]
-struct Ledger(Mutex<Vec<String>>);
+struct Ledger(Mutex<Vec<String>>, Mutex<Value>);
 
 impl Transport for Ledger {
-    fn send(
-        &self,
-        request: http::Request<Bytes>,
-    ) -> BoxFuture<'_, Result<http::Response<BodyStream>, TransportError>> {
-        self.0.lock().push(format!("{} {}", request.method(), request.uri().path()));
-        Box::pin(async { Err(TransportError::not_sent("nobody is there")) })
+    fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<BodyStream>, TransportError>> {
+        let body = String::from_utf8_lossy(request.body()).into_owned();
+        let uid = if body.contains(r#""uid":"p""#) { " uid p" } else { "" };
+        self.0.lock().push(format!("{}{uid}", request.method()));
+        let (code, answer) = match request.method().as_str() {
+            "POST" => (409, Status::failure(409, "AlreadyExists", "it is there").to_value()),
+            "GET" => (200, self.1.lock().clone()),
+            _ => (200, json!({})),
+        };
+        let chunks = futures_util::stream::once(async move { Ok(Bytes::from(answer.to_string())) });
+        let answer = http::Response::builder().status(code).body(chunks.boxed());
+        Box::pin(async { answer.map_err(|e| TransportError::not_sent(e.to_string())) })
     }
 }
 
@@ -83,12 +90,20 @@ async fn nothing_happens_before_the_lists_are_complete() {
     assert!(down.0.lock().is_empty());
 }
 
-/// A namespace of an earlier life is cleaned before its name is used, by its uid; one that is not ours at all is an error.
+/// A namespace of an earlier life is deleted, by its uid, before its name is used; one that is not ours is left alone.
 #[tokio::test]
 async fn names_of_earlier_lives_are_cleaned_and_never_adopted() {
-    let (sync, down) = sync();
-    let namespace = json!({"metadata": {"name": "n", "uid": "u"}});
-    // Nothing is known of the name yet, so it is made; that fails here, and is tried again.
-    assert!(sync.ensure_namespace(&namespace).await.is_err());
-    assert_eq!(*down.0.lock(), ["POST /api/v1/namespaces"]);
+    let own = physical_namespace("root:a", "n");
+    for (why, found, outcome, asked) in [
+        ("ours", physical(&own, &locator("root:a", "id1", "east")), Some(true), &["POST", "GET"][..]),
+        ("earlier", physical(&own, &locator("root:a", "id0", "east")), Some(false), &["POST", "GET", "DELETE uid p"]),
+        ("a stranger's", json!({"metadata": {"name": own, "uid": "p"}}), None, &["POST", "GET"]),
+        ("another's", physical(&own, &locator("root:b", "id1", "east")), None, &["POST", "GET"]),
+    ] {
+        let (sync, down) = sync();
+        *down.1.lock() = found;
+        let namespace = json!({"metadata": {"name": "n", "uid": "u"}});
+        assert_eq!(sync.ensure_namespace(&namespace).await.ok(), outcome, "{why}");
+        assert_eq!(*down.0.lock(), asked, "{why}");
+    }
 }
