@@ -14,7 +14,6 @@ pub mod pem;
 pub mod pki;
 mod secret;
 pub mod service_account;
-pub mod tls;
 pub mod token_file;
 mod tokens;
 pub mod x509;
