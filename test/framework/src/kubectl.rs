@@ -200,7 +200,7 @@ impl Kubectl {
     /// When the shell cannot be started.
     pub fn shell_with(&self, line: &str, env: &[(&str, &str)]) -> anyhow::Result<Output> {
         let mut command = self.command("sh");
-        let line = format!("kubectl() {{ \"$KUBECTL\" \"$@\"; }}; {line}");
+        let line = format!("kubectl() {{ command \"$KUBECTL\" \"$@\"; }}; {line}");
         command.args(["-c", &line]).env("KUBECTL", &self.program).envs(env.iter().copied());
         Self::finish(command, "")
     }

@@ -126,10 +126,7 @@ mod tests {
             package("kcp-workload", &[("kcp-client", "")]),
             package("kcp-syncer", &[("kcp-client", "")]),
         );
-        assert_eq!(
-            all(&[storage.clone(), registry.clone(), tenancy, client, workload.clone(), syncer]),
-            Vec::<String>::new()
-        );
+        assert_eq!(all(&[storage, registry.clone(), tenancy, client, workload.clone(), syncer]), Vec::<String>::new());
         for (broken, want) in [
             (package("kcp-storage", &[("kcp-registry", "")]), "kcp-storage uses kcp-registry, which is not below it"),
             (package("kcp-client", &[("kcp-workload", "")]), "kcp-client uses kcp-workload, which is not below it"),

@@ -22,7 +22,7 @@ pub(crate) async fn w7(target: &Target, args: &Args) -> anyhow::Result<Vec<Figur
     let path = namespace.core("configmaps");
     let collection = path.clone();
     let make = move |i: usize| {
-        let pick = if i % 100 == 0 { "yes" } else { "no" };
+        let pick = if i.is_multiple_of(100) { "yes" } else { "no" };
         let body = format!(
             r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"w-{i:07}","labels":{{"pick":"{pick}"}}}},"data":{{"payload":"{}"}}}}"#,
             payloads[i % 64]

@@ -4,6 +4,7 @@
 //! think of it (CVE-2026-39429, LC-02).
 
 use anyhow::ensure;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use kcp_apiserver::routes::{self, Example};
 use kcp_client::WriteParams;
 use kcp_registry::builtin::{self, Profile};
@@ -12,10 +13,29 @@ use serde_json::json;
 
 use crate::{
     lives::WIDGETS,
-    support::{Raw, Result, configmaps, gvr, kcp_with_people, workspaces},
+    support::{Answer, Raw, Result, configmaps, gvr, kcp_with_people, workspaces},
 };
 
+/// How many requests are under way at a time: the routes that watch take a second each.
+const AT_A_TIME: usize = 32;
+
+/// Sends everything and looks at each answer: method, path, content type, body.
+async fn call_all(
+    raw: &Raw,
+    all: Vec<(&'static str, String, &'static str, &'static str)>,
+    look: impl Fn(&str, &str, &Answer) -> Result,
+) -> Result {
+    let answers = futures_util::stream::iter(all).map(async |(method, path, content_type, body)| {
+        let answer = raw.call(method, &path, &[("Content-Type", content_type)], body).await?;
+        look(method, &path, &answer)
+    });
+    answers.buffer_unordered(AT_A_TIME).try_collect().await
+}
+
+/// What must be seen nowhere.
 const CANARY: &str = "canary-of-a";
+/// The name of what holds it, which a refusal may repeat.
+const NAME: &str = "treasure";
 
 /// Two workspaces whose names are prefixes of each other, alice's `root:org:a` with a canary in every corner, and bob's
 /// `root:org:a1`.
@@ -45,7 +65,7 @@ async fn neighbours() -> Result<Kcp> {
     admin.apply(WIDGETS)?;
     admin.ok(&["create", "namespace", CANARY])?;
     let a = kcp.client("root:org:a")?;
-    let meta = json!({"name": CANARY, "labels": {"l": CANARY}, "annotations": {"a": CANARY}});
+    let meta = json!({"name": NAME, "labels": {"l": CANARY}, "annotations": {"a": CANARY}});
     let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"k": CANARY}});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"k": CANARY}});
     for namespace in ["default", CANARY] {
@@ -55,7 +75,7 @@ async fn neighbours() -> Result<Kcp> {
     let role =
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": meta, "rules": []});
     a.create(&gvr("rbac.authorization.k8s.io", "clusterroles"), "", &role, &WriteParams::default()).await?;
-    let widget = json!({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": meta, "spec": {"n": 1}});
+    let widget = json!({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": meta, "spec": {"size": 1}});
     a.create(&gvr("example.org", "widgets"), "default", &widget, &WriteParams::default()).await?;
     Ok(kcp)
 }
@@ -86,10 +106,11 @@ async fn every_route_is_closed_to_strangers() -> Result {
     let kcp = neighbours().await?;
     let everybody = [("nobody", Raw::new(&kcp, "")?), ("bob", Raw::new(&kcp, "bob-token")?)];
     let before = state(&kcp).await?;
-    let all = examples(CANARY);
+    let all = examples(NAME);
     ensure!(all.len() > 200, "the table of routes gives {} examples only", all.len());
     for (who, raw) in &everybody {
         for example in &all {
+            // Refused at once, so one after the other is quick.
             let path = format!("/clusters/root:org:a{}", example.path);
             let answer = raw.call(example.method, &path, &[("Content-Type", "application/json")], "{}").await?;
             if example.public {
@@ -97,12 +118,7 @@ async fn every_route_is_closed_to_strangers() -> Result {
             } else {
                 ensure!(answer.code == 403, "{who} {example:?}: {} {}", answer.code, answer.body);
             }
-            // The name that was asked for is named in the refusal; what is behind it must not be.
-            ensure!(
-                !answer.body.replace(&format!("\"{CANARY}\""), "").contains(CANARY),
-                "{who} {example:?}: {}",
-                answer.body
-            );
+            ensure!(!answer.body.contains(CANARY), "{who} {example:?}: {}", answer.body);
         }
     }
     ensure!(state(&kcp).await? == before, "a stranger has changed something");
@@ -115,12 +131,16 @@ async fn a_name_that_is_a_prefix_is_another_name() -> Result {
     let kcp = neighbours().await?;
     let bob = Raw::new(&kcp, "bob-token")?;
     let before = state(&kcp).await?;
-    for example in examples("no-such-thing") {
-        let path = format!("/clusters/root:org:a1{}", example.path);
-        let answer = bob.call(example.method, &path, &[("Content-Type", "application/json")], "{}").await?;
-        ensure!(answer.code < 500, "{example:?}: {} {}", answer.code, answer.body);
-        ensure!(!answer.body.contains(CANARY) && !answer.body.contains("example.org"), "{example:?}: {}", answer.body);
-    }
+    let all = examples("no-such-thing")
+        .into_iter()
+        .map(|e| (e.method, format!("/clusters/root:org:a1{}", e.path), "application/json", "{}"))
+        .collect();
+    call_all(&bob, all, |method, path, answer| {
+        ensure!(answer.code < 500, "{method} {path}: {} {}", answer.code, answer.body);
+        ensure!(!answer.body.contains(CANARY), "{method} {path}: {}", answer.body);
+        Ok(())
+    })
+    .await?;
     for path in ["/openapi/v2", "/openapi/v3", "/apis", "/api/v1/namespaces", "/api/v1/secrets", "/api/v1/configmaps"] {
         let answer = bob.get(&format!("/clusters/root:org:a1{path}")).await?;
         ensure!(answer.code == 200 && !answer.body.contains(CANARY), "{path}: {}", answer.code);
@@ -135,7 +155,7 @@ async fn a_name_that_is_a_prefix_is_another_name() -> Result {
 async fn paths_cannot_be_disguised() -> Result {
     let kcp = neighbours().await?;
     let everybody = [("nobody", Raw::new(&kcp, "")?), ("bob", Raw::new(&kcp, "bob-token")?)];
-    let secret = format!("api/v1/namespaces/default/secrets/{CANARY}");
+    let secret = format!("api/v1/namespaces/default/secrets/{NAME}");
     for (who, raw) in &everybody {
         for path in [
             format!("/clusters/root:org:%61/{secret}"),
@@ -148,7 +168,7 @@ async fn paths_cannot_be_disguised() -> Result {
             format!("/clusters/root:org:a1%2f..%2froot:org:a/{secret}"),
             format!("/clusters/root:org:a1/clusters/root:org:a/{secret}"),
             format!("/clusters/root:org:a1/{}", secret.replace("default", "..%2f..%2fa%2fdefault")),
-            format!("/clusters/root:org:a1/api/v1/namespaces/default/secrets/..%2f{CANARY}"),
+            format!("/clusters/root:org:a1/api/v1/namespaces/default/secrets/..%2f{NAME}"),
             format!("/clusters/root:org:a%00/{secret}"),
             format!("/clusters/root:org:A/{secret}"),
             format!("/clusters/root:org:a:/{secret}"),
@@ -168,8 +188,7 @@ async fn paths_cannot_be_disguised() -> Result {
                 let headers = [("X-Kubernetes-Cluster", "root:org:a")];
                 let answer = raw.call(method, &path, &headers, "").await?;
                 ensure!((400..500).contains(&answer.code), "{who} {method} {path}: {} {}", answer.code, answer.body);
-                let seen = answer.body.replace(&format!("\"{CANARY}\""), "");
-                ensure!(!seen.contains(CANARY), "{who} {method} {path}: {}", answer.body);
+                ensure!(!answer.body.contains(CANARY), "{who} {method} {path}: {}", answer.body);
             }
         }
     }
@@ -196,8 +215,9 @@ async fn continue_tokens_stay_in_their_workspace() -> Result {
 async fn no_route_answers_500() -> Result {
     let kcp = neighbours().await?;
     let admin = Raw::new(&kcp, &kcp.config()?.token.unwrap_or_default())?;
+    let mut all = Vec::new();
     for example in examples("no-such-thing") {
-        // Emptying whole types is the last thing to try.
+        // Emptying whole types is not what this is about.
         if example.method == "DELETE" && !example.path.contains("no-such-thing") {
             continue;
         }
@@ -212,15 +232,16 @@ async fn no_route_answers_500() -> Result {
             ("application/apply-patch+yaml", "{}"),
             ("text/plain", "\u{feff}"),
         ] {
-            if example.method == "GET" && body != "{}" {
-                continue;
+            if example.method != "GET" || body == "{}" {
+                all.push((example.method, format!("/clusters/root:org:a1{}", example.path), content_type, body));
             }
-            let path = format!("/clusters/root:org:a1{}", example.path);
-            let answer = admin.call(example.method, &path, &[("Content-Type", content_type)], body).await?;
-            ensure!(answer.code < 500, "{example:?} {content_type} {body}: {} {}", answer.code, answer.body);
         }
     }
-    Ok(())
+    call_all(&admin, all, |method, path, answer| {
+        ensure!(answer.code < 500, "{method} {path}: {} {}", answer.code, answer.body);
+        Ok(())
+    })
+    .await
 }
 
 /// Everything that is alice's: what must not have changed.

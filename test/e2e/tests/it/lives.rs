@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use futures_util::StreamExt as _;
 use kcp_apis::{conditions, core::LOGICAL_CLUSTER};
 use kcp_client::{DeleteParams, ListParams, Patch, WatchParams, WriteParams};
-use kcp_test_framework::{Kcp, gone, poll, until};
+use kcp_test_framework::{Kcp, PATIENCE, gone, poll, until};
 use serde_json::{Value, json};
 
 use crate::support::{Raw, Result, Team, configmaps, gvr, namespaces, workspaces};
@@ -50,7 +50,8 @@ async fn deleted_and_made_again_is_new() -> Result {
     kubectl.ok(&["delete", "workspace", "team"])?;
     gone(&parent, &workspaces(), "", "team").await?;
     // LC-08: watches end, and the id is nobody's.
-    while let Some(Ok(_)) = watch.next().await {}
+    let ended = async { while let Some(Ok(_)) = watch.next().await {} };
+    tokio::time::timeout(PATIENCE, ended).await.context("a watch in a workspace that is gone goes on")?;
     let id = first["spec"]["cluster"].as_str().context("no id")?.to_owned();
     let by_id = kcp.client(&id)?.get(&configmaps(), "default", "old").await;
     ensure!(by_id.as_ref().is_err_and(|e| e.is_not_found() || e.is_forbidden()), "{by_id:?}");
@@ -100,20 +101,21 @@ async fn finalizers_inside_hold_a_workspace() -> Result {
 async fn initializers_are_waited_for() -> Result {
     let kcp = Kcp::start(&[]).await?;
     let kubectl = kcp.kubectl()?;
+    kubectl.ok(&["ws", "create", "dev", "--enter"])?;
     kubectl.apply(
         "apiVersion: tenancy.kcp.io/v1alpha1\nkind: WorkspaceType\nmetadata:\n  name: slow\nspec:\n  initializer: true\n",
     )?;
-    let parent = kcp.client("root:default")?;
+    let parent = kcp.client("root:default:dev")?;
     let object = json!({
         "apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": "team"},
-        "spec": {"type": {"name": "slow", "path": "root:default"}},
+        "spec": {"type": {"name": "slow", "path": "root:default:dev"}},
     });
     let made = parent.create(&workspaces(), "", &object, &WriteParams::default()).await?;
     ensure!(made["status"]["phase"] == "Initializing", "{made}");
-    ensure!(made["status"]["initializers"] == json!(["root:default:slow"]), "{made}");
+    ensure!(made["status"]["initializers"] == json!(["root:default:dev:slow"]), "{made}");
     let refused = kubectl.fails(&["ws", "use", "team"])?;
     ensure!(refused.contains("workspace \"team\" is not ready"), "{refused}");
-    let inside = kcp.client("root:default:team")?;
+    let inside = kcp.client("root:default:dev:team")?;
     let done = json!({"status": {"initializers": []}});
     let params = WriteParams::default();
     inside.patch(&LOGICAL_CLUSTER.gvr(), "", "cluster", "status", &Patch::Merge(&done), &params).await?;
@@ -189,7 +191,7 @@ spec:
       status: {}
       scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}
     additionalPrinterColumns:
-    - {name: N, type: integer, jsonPath: .spec.n}
+    - {name: Size, type: integer, jsonPath: .spec.size}
     - {name: Colour, type: string, jsonPath: .spec.colour, priority: 1}
     schema:
       openAPIV3Schema:
@@ -199,7 +201,7 @@ spec:
             description: What is wanted.
             type: object
             properties:
-              n: {type: integer, minimum: 0, maximum: 100}
+              size: {type: integer, minimum: 0, maximum: 100}
               replicas: {type: integer, default: 1}
               colour: {type: string, enum: [red, green]}
           status: {type: object, properties: {replicas: {type: integer}}}

@@ -96,10 +96,15 @@ async fn the_story_runs() -> Result {
     // Blocks: a line "[ 1/41] $ command", then what it printed.
     let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
     for line in exit.stdout.lines() {
-        match line.split_once("] $ ").filter(|_| line.starts_with('[')) {
-            Some((_, command)) => blocks.push((command.to_owned(), Vec::new())),
-            None => blocks.last_mut().into_iter().for_each(|b| b.1.push(fold(line))),
+        // What a command prints need not end with a line break.
+        let (printed, command) = match line.split_once("] $ ") {
+            Some((head, command)) => (head.rsplit_once('[').map_or("", |(printed, _)| printed), Some(command)),
+            None => (line, None),
+        };
+        if let Some(block) = blocks.last_mut().filter(|_| !printed.is_empty()) {
+            block.1.push(fold(printed));
         }
+        blocks.extend(command.map(|c| (c.to_owned(), Vec::new())));
     }
     let mut at = 0;
     for (command, lines) in TRANSCRIPT {

@@ -53,13 +53,16 @@ async fn objects_go_down_and_status_comes_up() -> Result {
     gone(&team.down, &namespaces(), "", &there).await
 }
 
+/// The manifest of a namespace that opts out of scheduling.
+fn unscheduled(name: &str) -> String {
+    let disabled = "experimental.workloads.kcp.dev/scheduling-disabled";
+    format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels:\n    {disabled}: \"true\"\n")
+}
+
 #[tokio::test]
 async fn a_namespace_that_opts_out_stays() -> Result {
     let team = Team::start(&[], "").await?;
-    let disabled = "experimental.workloads.kcp.dev/scheduling-disabled";
-    team.kubectl.apply(&format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: here\n  labels:\n    {disabled}: \"true\"\n"
-    ))?;
+    team.kubectl.apply(&unscheduled("here"))?;
     team.namespace("there").await?;
     // The one made later was assigned, so the controller has passed by this one.
     let here = team.up.get(&namespaces(), "", "here").await?;
@@ -88,8 +91,7 @@ async fn a_syncers_credential_is_bounded() -> Result {
     let team = Team::start(&[], "").await?;
     team.namespace("shop").await?;
     team.deploy("shop", "web", 1).await?;
-    team.kubectl.ok(&["create", "namespace", "private"])?;
-    team.kubectl.ok(&["label", "namespace", "private", "--overwrite", "workloads.kcp.dev/cluster=other"])?;
+    team.kubectl.apply(&unscheduled("private"))?;
     let secret =
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "canary"}, "stringData": {"a": "b"}});
     team.up.create(&gvr("", "secrets"), "private", &secret, &WriteParams::default()).await?;
