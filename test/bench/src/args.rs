@@ -78,6 +78,9 @@ pub(crate) struct Args {
     /// Only these workloads
     #[arg(long, value_enum, value_delimiter = ',', value_name = "W")]
     only: Vec<Workload>,
+    /// How often to do everything; figures are medians
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) rounds: u32,
     /// Small sizes, for CI
     #[arg(long)]
     pub(crate) quick: bool,
@@ -176,8 +179,8 @@ impl Args {
         Duration::from_secs(if self.quick { 2 } else { 10 })
     }
 
-    pub(crate) fn workloads(&self) -> anyhow::Result<Vec<Workload>> {
-        Ok(if self.only.is_empty() { ALL.to_vec() } else { self.only.clone() })
+    pub(crate) fn workloads(&self) -> Vec<Workload> {
+        if self.only.is_empty() { ALL.to_vec() } else { self.only.clone() }
     }
 
     /// The servers to measure: a name, and how to reach it; `None` for ours, which is started for each workload.

@@ -80,13 +80,11 @@ mod tests {
     #[test]
     fn buckets_are_in_order_and_narrow() {
         let mut last = 0;
-        for v in (0..5000).chain((0..40).map(|s| 3u64 << s)) {
+        for v in (0..5000).chain((12..40).map(|s| 3u64 << s)) {
             let (at, middle) = (bucket(v), value(bucket(v)));
             assert!(middle.abs_diff(v) as f64 <= v as f64 * 0.016, "{v} became {middle}");
-            if v < 5000 {
-                assert!(at >= last);
-                last = at;
-            }
+            assert!(at >= last);
+            last = at;
         }
     }
 

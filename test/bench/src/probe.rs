@@ -119,6 +119,12 @@ impl Drop for Peak {
     }
 }
 
+/// The share of the last ten seconds in which something waited for a CPU, in percent. Above 40 figures mean little.
+pub(crate) fn pressure() -> f64 {
+    let text = fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
+    text.split_whitespace().find_map(|w| w.strip_prefix("avg10=")?.parse().ok()).unwrap_or_default()
+}
+
 /// How long the disk below `dir` takes to make 2.3 KB durable.
 ///
 /// # Errors
@@ -129,7 +135,7 @@ pub(crate) fn fsync(dir: &Path) -> anyhow::Result<Histogram> {
     let mut record = [0u8; 2300];
     rand::rng().fill_bytes(&mut record);
     let mut times = Histogram::default();
-    for _ in 0..300 {
+    for _ in 0..200 {
         file.write_all(&record)?;
         let start = Instant::now();
         file.sync_data()?;

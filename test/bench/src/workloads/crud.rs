@@ -53,7 +53,8 @@ struct Kind {
 }
 
 pub(crate) async fn w6(target: &Target, args: &Args) -> anyhow::Result<Vec<Figure>> {
-    let lanes = target.lanes(2)?;
+    // A connection carries a hundred requests at a time.
+    let lanes = target.lanes(4)?;
     let namespace = target.namespace(&lanes).await?;
     let definitions = format!("{}/apis/apiextensions.k8s.io/v1/customresourcedefinitions", target.home);
     // It stays on a peer from an earlier run.

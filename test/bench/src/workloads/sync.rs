@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use kcp_apimachinery::{GroupVersionResource, object};
 use kcp_apis::{conditions, identity, workload::WORKLOAD_CLUSTER};
 use kcp_client::{Client, ListParams, WatchEvent, WatchParams};
-use kcp_test_framework::{Cluster, Signal, available, poll, signal, until};
+use kcp_test_framework::{Cluster, PATIENCE, Signal, available, poll, signal, until};
 
 use tokio::sync::mpsc;
 
@@ -78,6 +78,23 @@ impl Pair {
         self.lanes.send(0, &request).await.map(drop)
     }
 
+    /// What appears in the physical namespace from now on: names of the load, and when.
+    async fn arrivals(&self) -> anyhow::Result<mpsc::UnboundedReceiver<(String, Instant)>> {
+        let mut events = self.down.watch(&configmaps(), &self.there, &WatchParams::default()).await?;
+        let (seen, arrivals) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if let Ok(WatchEvent::Added(o)) = event
+                    && object::name(&o).starts_with("w-")
+                    && seen.send((object::name(&o).to_owned(), Instant::now())).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Ok(arrivals)
+    }
+
     /// Names and versions of everything in the physical namespace.
     async fn versions(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let list =
@@ -90,17 +107,7 @@ impl Pair {
 /// W11: from sending a creation in the workspace to the object's arrival in a watch on the physical cluster.
 pub(crate) async fn w11(target: &mut Target, args: &Args) -> anyhow::Result<Vec<Figure>> {
     let pair = Pair::new(target).await?;
-    let mut events = pair.down.watch(&configmaps(), &pair.there, &WatchParams::default()).await?;
-    let (seen, mut arrivals) = mpsc::unbounded_channel();
-    let watch = tokio::spawn(async move {
-        while let Some(event) = events.next().await {
-            if let Ok(WatchEvent::Added(o)) = event
-                && seen.send((object::name(&o).to_owned(), Instant::now())).is_err()
-            {
-                return;
-            }
-        }
-    });
+    let mut arrivals = pair.arrivals().await?;
     let count = args.sent();
     let start = Instant::now();
     let mut sent = BTreeMap::new();
@@ -113,7 +120,7 @@ pub(crate) async fn w11(target: &mut Target, args: &Args) -> anyhow::Result<Vec<
     }
     let mut times = Histogram::default();
     while times.len() < count as u64 {
-        let (name, at) = tokio::time::timeout(Duration::from_secs(30), arrivals.recv())
+        let (name, at) = tokio::time::timeout(PATIENCE, arrivals.recv())
             .await
             .with_context(|| format!("only {} of {count} objects arrived", times.len()))?
             .context("the watch ended")?;
@@ -121,7 +128,6 @@ pub(crate) async fn w11(target: &mut Target, args: &Args) -> anyhow::Result<Vec<
             times.record(at.duration_since(begun));
         }
     }
-    watch.abort();
     Ok(vec![
         Figure::new(format!("create to object in the physical cluster, {RATE}/s: p50"), times.ms(50.0), "ms")
             .target(Goal::AtMost(4.0)),
@@ -135,23 +141,20 @@ pub(crate) async fn w14(target: &mut Target, args: &Args) -> anyhow::Result<Vec<
     let pair = Pair::new(target).await?;
     let count = args.synced_objects();
     let payloads: Vec<String> = (0..64).map(|_| random_text(PAYLOAD)).collect();
+    let mut arrivals = pair.arrivals().await?;
     let begun = Instant::now();
     let make = move |i: usize| Request::post(Pair::collection(), config_map(&format!("w-{i:07}"), &payloads[i % 64]));
     closed(&pair.lanes, 32, count, make, |_| true).await?;
     let made = begun.elapsed();
-    let all = async || {
-        let there = pair.versions().await?;
-        Ok((there.keys().filter(|n| n.starts_with("w-")).count() == count).then_some(there))
-    };
-    let mut before = loop {
-        // How long a poll may take is for the framework to say; thousands of objects may take longer.
-        match poll("all objects in the physical cluster", all).await {
-            Ok(there) => break there,
-            Err(error) if begun.elapsed() > Duration::from_secs(600) => return Err(error),
-            Err(_) => {}
-        }
-    };
+    for arrived in 0..count {
+        tokio::time::timeout(PATIENCE, arrivals.recv())
+            .await
+            .with_context(|| format!("only {arrived} of {count} objects arrived"))?
+            .context("the watch ended")?;
+    }
     let handed_over = begun.elapsed();
+    drop(arrivals);
+    let mut before = pair.versions().await?;
 
     let killed = pair.cluster.syncers();
     let kill = Instant::now();
