@@ -7,7 +7,7 @@
 
 use kcp_apimachinery::{GroupResource, Status, object, quantity::Quantity};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Entry, Expect, Key, Op, Prefix, Snapshot};
+use kcp_storage::{Entry, Expect, Key, Op, Prefix, Snapshot, Store};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -37,6 +37,12 @@ fn counted(name: &str) -> Option<GroupResource> {
         }
         None => SHORT.contains(&name).then(|| GroupResource::new("", name)),
     }
+}
+
+/// Whether a namespace has any quotas.
+pub(crate) fn is_any(store: &Store, cluster: &ClusterName, namespace: &str) -> bool {
+    Prefix::namespace(&group_resource(), cluster, namespace)
+        .is_ok_and(|prefix| store.snapshot().range(&prefix, None).next().is_some())
 }
 
 fn quotas(snapshot: &Snapshot, cluster: &ClusterName, namespace: &str) -> Vec<(Key, Entry, Value)> {

@@ -1,6 +1,9 @@
 //! The verbs over any type in any logical cluster.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    panic::resume_unwind,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use bytes::Bytes;
 use kcp_apimachinery::{Status, UserInfo};
@@ -41,6 +44,8 @@ pub struct Registry {
     rbac: Arc<RbacSource>,
     tenancy: Arc<Tenancy>,
     authority: OnceLock<Arc<dyn Authority>>,
+    /// For writes that go on when whoever asked is gone.
+    this: Weak<Self>,
 }
 
 impl Registry {
@@ -49,7 +54,7 @@ impl Registry {
         let served = Served::new(Arc::clone(&config.base), &config.store);
         let rbac = Arc::new(RbacSource::new(&config.store, crate::builtin::bootstrap::layer()));
         let tenancy = Tenancy::new(&config.store);
-        Arc::new(Self { config, served, rbac, tenancy, authority: OnceLock::new() })
+        Arc::new_cyclic(|this| Self { config, served, rbac, tenancy, authority: OnceLock::new(), this: this.clone() })
     }
 
     /// Finishes what a crash has left half done: definitions whose names were never decided on. To be called once,
@@ -165,9 +170,9 @@ impl Registry {
     /// # Errors
     /// As rows C-01 to C-18 say.
     pub async fn create(&self, request: &Request, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
-        let written = self.write_new(request, body, options).await?;
-        self.after_write(request, &written.object).await;
-        Ok(written)
+        let Some(this) = self.sequel(request) else { return self.create_now(request, body, options).await };
+        let (request, body, options) = (request.clone(), body.clone(), options.clone());
+        to_the_end(async move { this.create_now(&request, &body, &options).await }).await
     }
 
     /// PUT.
@@ -175,9 +180,9 @@ impl Registry {
     /// # Errors
     /// As rows U-01 to U-15 say.
     pub async fn update(&self, request: &Request, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
-        let written = self.write_over(request, body, options).await?;
-        self.after_write(request, &written.object).await;
-        Ok(written)
+        let Some(this) = self.sequel(request) else { return self.update_now(request, body, options).await };
+        let (request, body, options) = (request.clone(), body.clone(), options.clone());
+        to_the_end(async move { this.update_now(&request, &body, &options).await }).await
     }
 
     /// PATCH, apply included.
@@ -191,9 +196,9 @@ impl Registry {
         body: &Body,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
-        let written = self.write_patch(request, kind, body, options).await?;
-        self.after_write(request, &written.object).await;
-        Ok(written)
+        let Some(this) = self.sequel(request) else { return self.patch_now(request, kind, body, options).await };
+        let (request, body, options) = (request.clone(), body.clone(), options.clone());
+        to_the_end(async move { this.patch_now(&request, kind, &body, &options).await }).await
     }
 
     /// DELETE of an object.
@@ -201,10 +206,9 @@ impl Registry {
     /// # Errors
     /// As rows say.
     pub async fn delete(&self, request: &Request, options: &DeleteOptions) -> Result<Deleted, Status> {
-        let deleted = self.remove_one(request, options).await?;
-        self.after_write(request, b"").await;
-        self.recount(request).await;
-        Ok(deleted)
+        let Some(this) = self.sequel(request) else { return self.delete_now(request, options).await };
+        let (request, options) = (request.clone(), options.clone());
+        to_the_end(async move { this.delete_now(&request, &options).await }).await
     }
 
     /// DELETE of a collection: the list of what was deleted.
@@ -217,9 +221,64 @@ impl Registry {
         options: &DeleteOptions,
         list: &ListOptions,
     ) -> Result<List, Status> {
+        let Some(this) = self.sequel(request) else { return self.delete_all_now(request, options, list).await };
+        let (request, options, list) = (request.clone(), options.clone(), list.clone());
+        to_the_end(async move { this.delete_all_now(&request, &options, &list).await }).await
+    }
+
+    async fn create_now(&self, request: &Request, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
+        let written = self.write_new(request, body, options).await?;
+        self.after_write(request, &written.object).await;
+        Ok(written)
+    }
+
+    async fn update_now(&self, request: &Request, body: &Body, options: &WriteOptions) -> Result<Written, Status> {
+        let written = self.write_over(request, body, options).await?;
+        self.after_write(request, &written.object).await;
+        Ok(written)
+    }
+
+    async fn patch_now(
+        &self,
+        request: &Request,
+        kind: PatchKind,
+        body: &Body,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let written = self.write_patch(request, kind, body, options).await?;
+        self.after_write(request, &written.object).await;
+        Ok(written)
+    }
+
+    async fn delete_now(&self, request: &Request, options: &DeleteOptions) -> Result<Deleted, Status> {
+        let deleted = self.remove_one(request, options).await?;
+        self.after_write(request, b"").await;
+        self.recount(request).await;
+        Ok(deleted)
+    }
+
+    async fn delete_all_now(
+        &self,
+        request: &Request,
+        options: &DeleteOptions,
+        list: &ListOptions,
+    ) -> Result<List, Status> {
         let list = self.remove_many(request, options, list).await?;
         self.recount(request).await;
         Ok(list)
+    }
+
+    /// This registry, when something follows from a write of `request` in a commit of its own. A client that goes away
+    /// takes its request with it, between the two commits too: the definition would be there and never served.
+    fn sequel(&self, request: &Request) -> Option<Arc<Self>> {
+        let counted = || match request.cluster() {
+            Ok(cluster) if request.info.namespaced => {
+                request.info.storage.group_resource == quota::group_resource()
+                    || quota::is_any(self.store(), cluster, &request.namespace)
+            }
+            _ => false,
+        };
+        if is_definition(request) || counted() { self.this.upgrade() } else { None }
     }
 
     /// Brings the quotas of a namespace up to date: after deletes, and after writes of quotas.
@@ -237,12 +296,29 @@ impl Registry {
         if counts || crate::scan::is_deleting(object) {
             self.recount(request).await;
         }
-        if request.info.resource != crd::RESOURCE || request.info.gvk.group != crd::GROUP {
+        if !is_definition(request) {
             return;
         }
         let Ok(cluster) = request.cluster() else { return };
         let named = crate::scan::of_metadata(object, "name").and_then(crate::scan::text);
         let name = if request.name.is_empty() { named.unwrap_or_default() } else { &request.name };
         crd::settle(self, cluster, name).await;
+    }
+}
+
+fn is_definition(request: &Request) -> bool {
+    request.info.resource == crd::RESOURCE && request.info.gvk.group == crd::GROUP
+}
+
+/// Carries a write to its end, whether or not somebody still waits for it.
+async fn to_the_end<T: Send + 'static>(
+    write: impl Future<Output = Result<T, Status>> + Send + 'static,
+) -> Result<T, Status> {
+    match tokio::spawn(write).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(error) => Err(Status::internal(error)),
+        },
     }
 }

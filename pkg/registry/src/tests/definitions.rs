@@ -187,3 +187,20 @@ async fn a_crash_between_the_two_commits_is_made_good() {
     f.registry.recover().await;
     assert!(f.registry.types(&f.cluster).lookup("example.com", "v1", "things").is_some());
 }
+
+#[tokio::test]
+async fn a_definition_is_served_though_its_maker_did_not_wait() {
+    let f = Fixture::new().await;
+    let request = f.request(CRDS, "");
+    let spec = json!({"size": {"type": "integer"}, "color": {"type": "string"}});
+    let (body, options) = (Fixture::body(&request, things(spec)), Fixture::options());
+    let mut changes = f.registry.store().watch(&kcp_storage::Prefix::all(), f.registry.store().revision()).unwrap();
+    // The client goes after it has asked: its request is dropped.
+    let mut create = Box::pin(f.registry.create(&request, &body, &options));
+    let asked = std::future::poll_fn(|cx| std::task::Poll::Ready(create.as_mut().poll(cx).is_pending())).await;
+    drop(create);
+    assert!(asked);
+    while f.registry.types(&f.cluster).lookup("example.com", "v1", "things").is_none() {
+        changes.next().await.unwrap();
+    }
+}
