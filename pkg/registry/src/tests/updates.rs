@@ -350,3 +350,14 @@ async fn scaling() {
     let applied = scale.patch(PatchKind::Apply, config, &options).await.unwrap();
     assert_eq!(applied["spec"]["replicas"], 2);
 }
+
+#[tokio::test]
+async fn two_who_apply_a_new_object_at_the_same_time_both_succeed() {
+    let f = Fixture::new().await;
+    let c = Object { f: &f, what: "v1/configmaps", name: "new", sub: "" };
+    let config = |key: &str| json!({"metadata": {"name": "new"}, "data": {key: "1"}});
+    // Both look before either has written.
+    let (one, two) = tokio::join!(c.apply("one", false, config("a")), c.apply("two", false, config("b")));
+    one.unwrap();
+    assert_eq!(two.unwrap()["data"], json!({"a": "1", "b": "1"}));
+}

@@ -1,7 +1,7 @@
 //! PUT (U-01 to U-15), and the way of every change of an existing object.
 
 use kcp_admission::Operation;
-use kcp_apimachinery::{FieldErrors, FieldPath, Status, object, validation};
+use kcp_apimachinery::{FieldErrors, FieldPath, Status, object, status::reason, validation};
 use kcp_merge::managed;
 use kcp_storage::{Expect, Key, Op, Snapshot};
 use serde_json::Value;
@@ -69,7 +69,12 @@ impl Call<'_> {
         for _ in 0..ATTEMPTS {
             match self.attempt(&key, &change).await? {
                 Attempt::Done(written) => return Ok(written),
-                Attempt::Create(produced) => return self.create(produced.value, produced.tracked).await,
+                Attempt::Create(produced) => match self.create(produced.value, produced.tracked).await {
+                    // Somebody else has made it meanwhile: then it is theirs that is changed. Who applies is never told
+                    // that the object exists.
+                    Err(status) if status.reason == reason::ALREADY_EXISTS => {}
+                    outcome => return outcome,
+                },
                 Attempt::Again => {}
             }
         }
