@@ -7,10 +7,13 @@ use kcp_apimachinery::{GroupVersionResource, object};
 use kcp_client::{Client, Error, ListParams, WatchEvent, WatchParams};
 use parking_lot::RwLock;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::Backoff;
+
+/// A watch that ends sooner, with nothing to show, was none: asking again at once would only be hammering.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 
 /// Namespace and name.
 type NamespacedName = (String, String);
@@ -111,12 +114,19 @@ impl Reflector {
         let mut failures = 0u32;
         let mut position: Option<String> = None;
         while !stop.is_cancelled() {
-            let before = position.clone();
+            let (before, begun) = (position.clone(), Instant::now());
             let outcome = tokio::select! {
                 () = stop.cancelled() => return,
                 outcome = self.follow(&mut position, &on_change) => outcome,
             };
             match outcome {
+                Ok(()) if is_fruitless(position != before, begun.elapsed()) => {
+                    failures += 1;
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(backoff.after(failures)) => {}
+                    }
+                }
                 Ok(()) => failures = 0,
                 Err(error) => {
                     if error.is_expired() {
@@ -206,6 +216,23 @@ impl Reflector {
     }
 }
 
+/// Whether a watch that has ended without an error is to be treated as one that failed.
+fn is_fruitless(moved: bool, took: Duration) -> bool {
+    !moved && took < SHORTEST_WATCH
+}
+
 fn key(object: &Value) -> NamespacedName {
     (object::namespace(object).to_owned(), object::name(object).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watches_that_end_at_once_are_not_asked_for_again_at_once() {
+        for (moved, millis, want) in [(false, 0, true), (false, 999, true), (false, 1000, false), (true, 0, false)] {
+            assert_eq!(is_fruitless(moved, Duration::from_millis(millis)), want, "{moved} {millis}");
+        }
+    }
 }
