@@ -7,7 +7,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,7 +43,8 @@ pub struct ConnectionOptions {
     pub handshake: Duration,
     /// How many handshakes may be open at once; more wait in the kernel's queue.
     pub half_open: usize,
-    /// How long the head of an HTTP/1 request may take; also how long an idle connection is kept.
+    /// How long the head of an HTTP/1 request may take; also how long an idle connection is kept, and on any connection
+    /// how long the first request may take to come.
     pub header_read: Duration,
     /// Streams at once on an HTTP/2 connection (T-09: clients put all their watches on one).
     pub streams: u32,
@@ -143,7 +147,9 @@ impl Listener {
                 let handshake = handshake(&acceptor, stream, options.handshake).await;
                 drop(permit);
                 match handshake {
-                    Ok(stream) => connection(stream, remote, &tls, &api, shell, &builder, &shutdown).await,
+                    Ok(stream) => {
+                        connection(stream, remote, &tls, &api, shell, &builder, &shutdown, options.header_read).await;
+                    }
                     Err(error) => tracing::debug!(%remote, %error, "TLS handshake failed"),
                 }
             });
@@ -200,17 +206,20 @@ pub struct Connection {
     pub remote: Option<SocketAddr>,
     /// Set and notified when the connection shall take no more requests (T-09).
     closing: AtomicBool,
+    /// A request has come.
+    used: AtomicBool,
     close: Notify,
 }
 
 impl Connection {
     /// Lets the connection finish what it has and then close.
     pub(crate) fn close(&self) {
-        self.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.closing.store(true, Ordering::Relaxed);
         self.close.notify_one();
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "what all connections share, and what is this one's")]
 async fn connection(
     stream: tokio_rustls::server::TlsStream<TcpStream>,
     remote: SocketAddr,
@@ -219,6 +228,7 @@ async fn connection(
     shell: Router,
     builder: &auto::Builder<TokioExecutor>,
     shutdown: &CancellationToken,
+    patience: Duration,
 ) {
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let mut info = Connection { remote: Some(remote), ..Connection::default() };
@@ -234,18 +244,28 @@ async fn connection(
     let service = {
         let info = Arc::clone(&info);
         hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            info.used.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Arc::clone(&info));
             tower::ServiceExt::oneshot(shell.clone(), request.map(axum::body::Body::new))
         })
     };
     let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let mut asked = false;
+    // Which protocol it is shows with the first bytes, and for those nobody else sets a limit.
+    let mut first = pin!(tokio::time::sleep(patience));
+    let (mut asked, mut waiting) = (false, true);
     let result = loop {
         tokio::select! {
             result = serving.as_mut() => break result,
             () = stop(shutdown, &info), if !asked => {
                 asked = true;
                 serving.as_mut().graceful_shutdown();
+            }
+            () = first.as_mut(), if waiting => {
+                waiting = false;
+                if !info.used.load(Ordering::Relaxed) {
+                    tracing::debug!(%remote, "no request has come, the connection is closed");
+                    break Ok(());
+                }
             }
         }
     };

@@ -155,6 +155,24 @@ async fn a_slow_handshake_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_connection_that_asks_for_nothing_is_closed() {
+    let options = ConnectionOptions { header_read: Duration::from_millis(300), ..ConnectionOptions::default() };
+    let server = start(options).await;
+    let used = TokioIo::new(server.connect(b"h2", None).await);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), used).await.unwrap();
+    tokio::spawn(connection);
+    assert_eq!(sender.send_request(server.request("/readyz", None)).await.unwrap().status(), 200);
+    for alpn in [&b"h2"[..], b"http/1.1"] {
+        let mut silent = server.connect(alpn, None).await;
+        let end = tokio::time::timeout(Duration::from_secs(10), silent.read_to_end(&mut Vec::new())).await;
+        // With or without a farewell of TLS: it is over.
+        let _ = end.expect("the connection was closed");
+    }
+    // Whoever has asked before may take its time.
+    assert_eq!(sender.send_request(server.request("/readyz", None)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn heads_and_bodies_are_bounded() {
     // What a client sends is bounded before it costs anything.
     let server = start(ConnectionOptions::default()).await;
