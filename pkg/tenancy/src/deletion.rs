@@ -182,7 +182,7 @@ impl Controller {
             .store
             .snapshot()
             .range(&prefix, None)
-            .filter(|(_, e)| !contains(&e.value, b"\"deletionTimestamp\""))
+            .filter(|(_, e)| !is_deleting(&e.value))
             .map(|(k, _)| k.parts().name.to_owned())
             .collect();
         let client = self.context.client.cluster(child.as_str());
@@ -349,6 +349,12 @@ fn held_objects(store: &Store, cluster: &ClusterName) -> Vec<Held> {
     held
 }
 
+/// Whether a stored object is being deleted. The word alone does not say so: anyone can call a label like this.
+fn is_deleting(bytes: &[u8]) -> bool {
+    contains(bytes, b"\"deletionTimestamp\"")
+        && serde_json::from_slice::<Value>(bytes).is_ok_and(|object| object::is_deleting(&object))
+}
+
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     memchr::memmem::find(bytes, what).is_some()
 }
@@ -357,5 +363,18 @@ fn not_found_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
     match result {
         Err(e) if !e.is_not_found() => Err(e),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_does_not_pass_for_a_deletion() {
+        let bytes = |meta: Value| json!({"metadata": meta}).to_string().into_bytes();
+        assert!(is_deleting(&bytes(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}))));
+        assert!(!is_deleting(&bytes(json!({"annotations": {"deletionTimestamp": "x"}}))));
+        assert!(!is_deleting(&bytes(json!({"name": "a"}))));
     }
 }
