@@ -241,6 +241,7 @@ impl Store {
             waiting: Vec::new(),
             short: false,
             log_rows,
+            write_took: std::time::Duration::ZERO,
         };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
