@@ -39,15 +39,21 @@ struct Graph {
 }
 
 impl Graph {
-    fn set(&mut self, key: &Key, cluster: &str, owners: Vec<OwnerReference>) {
-        self.remove(key, cluster);
+    /// Notes the owners of an object. Returns those that wait for their dependents and were its owners before: it may
+    /// hold them no more.
+    fn set(&mut self, key: &Key, cluster: &str, owners: Vec<OwnerReference>) -> Vec<Key> {
+        let before = self.remove(key, cluster);
         for o in &owners {
             self.dependents.entry((cluster.to_owned(), o.uid.clone())).or_default().insert(key.clone());
         }
-        self.owners.insert(key.clone(), owners);
+        if !owners.is_empty() {
+            self.owners.insert(key.clone(), owners);
+        }
+        before
     }
 
-    fn remove(&mut self, key: &Key, cluster: &str) -> Vec<OwnerReference> {
+    /// As [`Graph::set`], for an object that has no owners, or is gone.
+    fn remove(&mut self, key: &Key, cluster: &str) -> Vec<Key> {
         let owners = self.owners.remove(key).unwrap_or_default();
         for o in &owners {
             let id = (cluster.to_owned(), o.uid.clone());
@@ -58,7 +64,8 @@ impl Graph {
                 }
             }
         }
-        owners
+        let waiting = |o: &OwnerReference| self.waiting.get(&(cluster.to_owned(), o.uid.clone())).cloned();
+        owners.iter().filter_map(waiting).collect()
     }
 }
 
@@ -77,11 +84,7 @@ impl Controller {
         let cluster = seen.parts.cluster;
         let mut graph = self.graph.lock();
         if seen.deleted {
-            for owner in graph.remove(seen.key, cluster) {
-                if let Some(key) = graph.waiting.get(&(cluster.to_owned(), owner.uid)) {
-                    self.queue.add(key.clone());
-                }
-            }
+            self.queue.add_all(graph.remove(seen.key, cluster));
             let id = (cluster.to_owned(), seen.envelope().metadata.uid.to_string());
             graph.waiting.remove(&id);
             if let Some(dependents) = graph.dependents.get(&id) {
@@ -92,7 +95,7 @@ impl Controller {
         let mentions = |what: &[u8]| memchr::memmem::find(seen.value, what).is_some();
         let owned = mentions(b"\"ownerReferences\"");
         if !owned && graph.owners.contains_key(seen.key) {
-            graph.remove(seen.key, cluster);
+            self.queue.add_all(graph.remove(seen.key, cluster));
         }
         let held = mentions(b"\"foregroundDeletion\"") || mentions(b"\"orphan\"");
         if !owned && !held {
@@ -100,7 +103,7 @@ impl Controller {
         }
         let envelope = seen.envelope();
         if owned {
-            graph.set(seen.key, cluster, envelope.metadata.owner_references.clone());
+            self.queue.add_all(graph.set(seen.key, cluster, envelope.metadata.owner_references.clone()));
         }
         if envelope.is_deleting() && (envelope.has_finalizer(FOREGROUND) || envelope.has_finalizer(ORPHAN)) {
             graph.waiting.insert((cluster.to_owned(), envelope.metadata.uid.to_string()), seen.key.clone());
@@ -118,6 +121,12 @@ impl Controller {
         let object = Envelope::read(&entry.value);
         let client = self.context.client(&cluster);
         if object.is_deleting() {
+            // The store may be ahead of the cursor: who depends on it is known once its mark has been seen, which brings
+            // the key back.
+            let id = (cluster.to_string(), object.metadata.uid.to_string());
+            if !self.graph.lock().waiting.contains_key(&id) {
+                return Ok(Action::Done);
+            }
             if object.has_finalizer(ORPHAN) {
                 return self.orphan(&client, &key, &object).await;
             }
@@ -323,5 +332,35 @@ fn ignore_gone(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(e) if e.is_not_found() || e.is_conflict() => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kcp_apimachinery::GroupResource;
+
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key::object(&GroupResource::new("", "configmaps"), &ClusterName::root(), "a", name).unwrap()
+    }
+
+    fn owner(uid: &str) -> OwnerReference {
+        OwnerReference { uid: uid.into(), ..OwnerReference::default() }
+    }
+
+    /// An owner that waits is let go of in three ways, and hears of each.
+    #[test]
+    fn owners_that_wait_hear_of_dependents_that_hold_them_no_more() {
+        let mut graph = Graph::default();
+        graph.waiting.insert(("root".into(), "waits".into()), key("owner"));
+        let both = || vec![owner("waits"), owner("stays")];
+        assert!(graph.set(&key("d"), "root", both()).is_empty());
+        assert_eq!(graph.set(&key("d"), "root", vec![owner("stays")]), [key("owner")], "the reference is gone");
+        graph.set(&key("d"), "root", both());
+        assert_eq!(graph.remove(&key("d"), "root"), [key("owner")], "the dependent is gone");
+        graph.set(&key("d"), "root", both());
+        assert!(graph.remove(&key("d"), "other").is_empty(), "elsewhere uids mean nothing");
+        assert!(graph.owners.is_empty());
     }
 }
