@@ -11,8 +11,8 @@ use std::{
 
 use kcp_apimachinery::{GroupResource, Status, object, status::reason};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Event, EventKind, KeyParts, Observer, Prefix, Store};
-use parking_lot::RwLock;
+use kcp_storage::{Event, EventKind, KeyParts, Observer, Prefix, Revision, Store};
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use super::{GROUP, RESOURCE, compile, group_resource};
@@ -23,6 +23,19 @@ use crate::{
 
 /// How many tables are kept.
 const TABLES: usize = 1024;
+/// Of so many logical clusters, those whose definitions changed last, what each definition came to is kept: a table is
+/// then made anew without looking at what has not changed.
+const CHANGING: usize = 64;
+
+/// What one definition came to.
+struct Compiled {
+    storage: GroupResource,
+    state: DefinitionState,
+    types: Vec<Arc<ResourceInfo>>,
+}
+
+/// By the definition's name; with the revision of the definition. `None`: it serves nothing.
+type ByName = HashMap<Box<str>, (Revision, Option<Compiled>)>;
 
 /// The tables of all logical clusters.
 pub(crate) struct Served {
@@ -30,12 +43,32 @@ pub(crate) struct Served {
     /// How many definitions each logical cluster has; those without are served by the base.
     counts: RwLock<HashMap<ClusterName, usize>>,
     tables: PerCluster<TypeTable>,
+    changing: Mutex<HashMap<ClusterName, ByName>>,
+}
+
+impl Compiled {
+    fn of(definition: &[u8], revision: Revision) -> Option<Self> {
+        let definition: Value = serde_json::from_slice(definition).ok()?;
+        let types = compile::established(&definition);
+        let state = DefinitionState {
+            uid: object::uid(&definition).to_owned(),
+            terminating: object::is_deleting(&definition),
+            revision,
+            fixup_before: if object::generation(&definition) > 1 { revision } else { 0 },
+        };
+        Some(Self { storage: types.first()?.storage.group_resource.clone(), state, types })
+    }
 }
 
 impl Served {
     /// Over `base`; follows the store's definitions.
     pub(crate) fn new(base: Arc<TypeTable>, store: &Store) -> Arc<Self> {
-        let served = Arc::new(Self { base, counts: RwLock::default(), tables: PerCluster::new(TABLES) });
+        let served = Arc::new(Self {
+            base,
+            counts: RwLock::default(),
+            tables: PerCluster::new(TABLES),
+            changing: Mutex::default(),
+        });
         let snapshot = store.observe(Arc::new(Follower(Arc::downgrade(&served))));
         if let Ok(prefix) = Prefix::resource(&group_resource()) {
             let mut counts = served.counts.write();
@@ -65,22 +98,26 @@ impl Served {
         let mut builder = TypeTableBuilder::over(Arc::clone(&self.base));
         let Ok(prefix) = Prefix::cluster(&group_resource(), cluster) else { return builder.build() };
         let snapshot = store.snapshot();
-        for (_, entry) in snapshot.range(&prefix, None) {
-            let Ok(definition) = serde_json::from_slice::<Value>(&entry.value) else { continue };
-            let types = compile::established(&definition);
-            let Some(first) = types.first() else { continue };
-            builder.define(
-                first.storage.group_resource.clone(),
-                DefinitionState {
-                    uid: object::uid(&definition).to_owned(),
-                    terminating: object::is_deleting(&definition),
-                    revision: entry.revision,
-                    fixup_before: if object::generation(&definition) > 1 { entry.revision } else { 0 },
-                },
-            );
+        let mut before = self.changing.lock().remove(cluster).unwrap_or_default();
+        let mut after = ByName::with_capacity(before.len() + 1);
+        for (key, entry) in snapshot.range(&prefix, None) {
+            let name = key.parts().name;
+            let known = before.remove(name).filter(|(revision, _)| *revision == entry.revision);
+            let known = known.unwrap_or_else(|| (entry.revision, Compiled::of(&entry.value, entry.revision)));
+            let (_, compiled) = after.entry(name.into()).or_insert(known);
+            let Some(Compiled { storage, state, types }) = compiled else { continue };
+            builder.define(storage.clone(), state.clone());
             for info in types {
-                builder.add(info);
+                builder.add(Arc::clone(info));
             }
+        }
+        let alive = self.counts.read().contains_key(cluster);
+        if alive {
+            let mut changing = self.changing.lock();
+            if changing.len() >= CHANGING {
+                changing.clear();
+            }
+            changing.insert(cluster.clone(), after);
         }
         builder.build()
     }
@@ -117,6 +154,7 @@ impl Served {
 
     fn changed(&self, parts: &KeyParts<'_>, kind: EventKind) {
         let Ok(cluster) = ClusterName::new(parts.cluster) else { return };
+        let mut gone = false;
         {
             let mut counts = self.counts.write();
             match kind {
@@ -127,10 +165,14 @@ impl Served {
                         *count = count.saturating_sub(1);
                         if *count == 0 {
                             counts.remove(&cluster);
+                            gone = true;
                         }
                     }
                 }
             }
+        }
+        if gone {
+            self.changing.lock().remove(&cluster);
         }
         self.tables.invalidate(&cluster);
     }

@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 16;
 pub(crate) async fn settle(registry: &Registry, cluster: &ClusterName, name: &str) {
     let Some(group) = defined(name).map(|d| d.group) else { return };
     for _ in 0..ATTEMPTS {
-        let ops = decide(registry, cluster, &group);
+        let ops = decide(registry, cluster, &group, name);
         if ops.is_empty() {
             return;
         }
@@ -51,7 +51,7 @@ pub(crate) fn undecided(store: &Store) -> Vec<(ClusterName, String)> {
         .collect()
 }
 
-fn decide(registry: &Registry, cluster: &ClusterName, group: &str) -> Vec<Op> {
+fn decide(registry: &Registry, cluster: &ClusterName, group: &str, changed: &str) -> Vec<Op> {
     let Ok(prefix) = Prefix::cluster(&group_resource(), cluster) else { return Vec::new() };
     let snapshot = registry.store().snapshot();
     let of_group = |key: &Key| defined(key.parts().name).is_some_and(|d| d.group == group);
@@ -65,6 +65,10 @@ fn decide(registry: &Registry, cluster: &ClusterName, group: &str) -> Vec<Op> {
     let now = Timestamp::now().rfc3339();
     let mut ops = Vec::new();
     for (index, (key, entry)) in entries.into_iter().enumerate() {
+        // Whoever has all the names that it wants keeps them, whatever the others do.
+        if key.parts().name != changed && all.get(index).is_some_and(status::has_its_names) {
+            continue;
+        }
         let mut used = NamesInUse::collect(all.iter(), group, key.parts().name);
         for info in registry.base().iter().filter(|i| i.gvk.group == group) {
             let short: Vec<&str> = info.short_names.iter().map(String::as_str).collect();

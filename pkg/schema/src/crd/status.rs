@@ -145,6 +145,14 @@ pub fn reconcile(crd: &mut Value, used: &NamesInUse, now: &str) -> bool {
     before.as_ref() != crd.get("status")
 }
 
+/// Whether a CRD is established under all the names that it asks for: then what other CRDs do changes nothing for it.
+pub fn has_its_names(crd: &Value) -> bool {
+    let held = crd.get("status").and_then(|status| status.get("acceptedNames"));
+    is_true(crd, "NamesAccepted")
+        && is_true(crd, "Established")
+        && held.is_some_and(|held| Names::of(held) == View::of(crd).names)
+}
+
 /// The names that a CRD may have, and the last conflict among those it asked for.
 fn accept(crd: &Value, used: &NamesInUse) -> (Value, Option<(&'static str, String)>) {
     static NULL: Value = Value::Null;

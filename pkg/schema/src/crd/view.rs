@@ -25,7 +25,7 @@ fn present<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
 }
 
 /// The names of a CRD, in its spec or accepted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names<'a> {
     pub(crate) plural: &'a str,
     pub(crate) singular: &'a str,
