@@ -15,6 +15,10 @@ use crate::{
     totals::Totals,
 };
 
+/// When one write replaces or deletes more than this, a restart will not remember what was there: it would be one row,
+/// larger than any window and, from 1.5 GiB on, larger than a row can be.
+const MOST_REMEMBERED: usize = 256 << 20;
+
 /// The commits that one write makes durable.
 pub(crate) struct Group<'a> {
     state: &'a State,
@@ -116,12 +120,19 @@ impl<'a> Group<'a> {
     /// What is to be written: the last state of every key that changed, and one row of history, with the values that
     /// were replaced or without.
     pub(crate) fn rows(&self, with_history: bool) -> Vec<Row> {
+        self.rows_within(with_history.then_some(MOST_REMEMBERED))
+    }
+
+    /// As [`Group::rows`], with the values that were replaced if they are at most so many bytes.
+    fn rows_within(&self, most: Option<usize>) -> Vec<Row> {
         let (Some(first), Some(last)) = (self.commits.first(), self.commits.last()) else { return Vec::new() };
         let events = self.commits.iter().flat_map(|(_, events)| events);
         let mut rows = Vec::with_capacity(self.overlay.len() + 1);
         // Written and deleted again within the group: the row, if there is one, still has to go.
         rows.extend(self.overlay.iter().map(|(key, entry)| row::object(key, entry.as_ref())));
-        rows.push(row::log(first.0, last.0, self.totals, with_history.then_some(events)));
+        let replaced: usize = events.clone().filter_map(|event| event.prev.as_ref()).map(bytes::Bytes::len).sum();
+        let remembered = most.is_some_and(|most| replaced <= most);
+        rows.push(row::log(first.0, last.0, self.totals, remembered.then_some(events)));
         rows
     }
 }
@@ -198,5 +209,17 @@ mod tests {
         assert_eq!(purged, ["configmaps./a/n/old", "configmaps./a/n/x"]);
         assert_eq!(group.admit(&purge("a")).unwrap(), 7, "it is empty now");
         assert_eq!(group.totals.objects, 1);
+    }
+
+    #[test]
+    fn what_was_replaced_is_remembered_up_to_a_limit() {
+        let state = state();
+        let mut group = Group::new(&state);
+        group.admit(&purge("a")).unwrap();
+        let size = group.commits[0].1[0].prev.as_ref().unwrap().len();
+        for (most, cut) in [(None, true), (Some(size), false), (Some(size - 1), true)] {
+            let row = group.rows_within(most).pop().unwrap();
+            assert_eq!(row::read_log(&row.key, row.value.unwrap()).unwrap().cut, cut, "{most:?}");
+        }
     }
 }
