@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::{
@@ -32,10 +32,6 @@ const COMPACTION_STEP: usize = 256;
 /// twice what was measured after a million overwrites.
 const SLACK_FACTOR: u64 = 6;
 const SLACK_MARGIN: u64 = 16 << 20;
-/// The committer waits at most this part of the last write's time for those whom that write has answered.
-const GATHER_SHARE: u32 = 4;
-/// And never longer than this.
-const GATHER_MOST: Duration = Duration::from_millis(1);
 /// At most so many rows of the log are removed with one write.
 const REMOVALS: usize = 256;
 
@@ -52,8 +48,6 @@ pub(crate) struct Committer {
     pub(crate) short: bool,
     /// The commits that each row of the log holds, oldest first.
     pub(crate) log_rows: VecDeque<(Revision, Revision)>,
-    /// How long the last write took.
-    pub(crate) write_took: Duration,
 }
 
 impl Committer {
@@ -84,16 +78,10 @@ impl Committer {
         let mut wake_at = self.shared.state.write().history.tick(Instant::now(), self.shared.hub.published());
         while let Some(requests) = self.shared.queue.take(GROUP_BATCHES, Queue::cost(GROUP_BYTES), wake_at) {
             let cost: usize = requests.iter().map(|request| request.cost as usize).sum();
-            let count = requests.len();
             self.waiting = requests;
             let committed = self.commit()?;
-            let answered = Instant::now();
-            let wanted = (count + self.shared.queue.len()).min(GROUP_BATCHES);
             self.shared.queue.release(cost);
             wake_at = self.compact(committed)?;
-            if committed > 0 && wanted > 1 {
-                self.shared.queue.gather(wanted, answered + (self.write_took / GATHER_SHARE).min(GATHER_MOST));
-            }
         }
         Ok(())
     }
@@ -189,8 +177,7 @@ impl Committer {
         }
         let started = Instant::now();
         let result = self.engine.apply(rows).map_err(Arc::new);
-        self.write_took = started.elapsed();
-        let took = u64::try_from(self.write_took.as_nanos()).unwrap_or(u64::MAX);
+        let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.shared.counters.engine_nanos.fetch_add(took, Ordering::Relaxed);
         self.shared.counters.disk_bytes.store(self.engine.disk_bytes(), Ordering::Relaxed);
         result

@@ -33,8 +33,6 @@ pub(crate) struct Queue {
 struct Inner {
     requests: VecDeque<Request>,
     idle: bool,
-    /// So many requests are to wait before the committer is told.
-    wanted: usize,
     closed: bool,
 }
 
@@ -72,7 +70,7 @@ impl Queue {
             return Err(CommitError::Closed);
         }
         inner.requests.push_back(request);
-        if inner.requests.len() >= inner.wanted && std::mem::take(&mut inner.idle) {
+        if std::mem::take(&mut inner.idle) {
             drop(inner);
             self.filled.notify_one();
         }
@@ -106,20 +104,6 @@ impl Queue {
         };
         let n = inner.requests.iter().take(count).map(fits).take_while(|fits| *fits).count();
         Some(inner.requests.drain(..n).collect())
-    }
-
-    /// Waits until `wanted` requests wait, but no longer than `until`. Whoever was answered a moment ago often has
-    /// something more to write: with one durable write for all of them everybody waits for one instead of two.
-    pub(crate) fn gather(&self, wanted: usize, until: Instant) {
-        let mut inner = self.inner.lock();
-        inner.wanted = wanted;
-        while inner.requests.len() < wanted && !inner.closed {
-            inner.idle = true;
-            if self.filled.wait_until(&mut inner, until).timed_out() {
-                break;
-            }
-        }
-        (inner.idle, inner.wanted) = (false, 0);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -163,25 +147,6 @@ mod tests {
         assert_eq!(taken(&queue, 10, 6), [1, 2, 3]);
         assert_eq!(taken(&queue, 1, 6), [4]);
         assert_eq!((taken(&queue, 10, 6), taken(&queue, 10, 6)), (vec![5], vec![]));
-    }
-
-    #[test]
-    fn gathering_ends_with_enough_requests_or_in_time() {
-        let queue = Queue::new();
-        queue.push(request(1)).unwrap();
-        queue.gather(2, Instant::now());
-        queue.gather(1, Instant::now() + Duration::from_hours(1));
-        std::thread::scope(|scope| {
-            let gatherer = scope.spawn(|| queue.gather(3, Instant::now() + Duration::from_hours(1)));
-            queue.push(request(2)).unwrap();
-            queue.push(request(3)).unwrap();
-            gatherer.join().unwrap();
-        });
-        assert_eq!(taken(&queue, 10, 100), [1, 2, 3]);
-        queue.push(request(4)).unwrap();
-        assert_eq!(taken(&queue, 10, 100), [4], "one is enough again");
-        queue.close();
-        queue.gather(9, Instant::now() + Duration::from_hours(1));
     }
 
     #[test]

@@ -241,7 +241,6 @@ impl Store {
             waiting: Vec::new(),
             short: false,
             log_rows,
-            write_took: std::time::Duration::ZERO,
         };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
