@@ -56,6 +56,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn play(args: &Args, dir: &Path) -> anyhow::Result<()> {
+    let mut signals = start::Signals::listen()?;
     let server =
         kcp_server::start(kcp_server::Options::playground(dir.join("kcp"), args.secure_port, args.log.clone()))
             .await
@@ -79,11 +80,12 @@ async fn play(args: &Args, dir: &Path) -> anyhow::Result<()> {
         let shell = Shell { dir: dir.to_owned(), env, colour: std::io::stdout().is_terminal() };
         tokio::select! {
             done = tokio::task::spawn_blocking(move || shell.run()) => done.context("the story was interrupted")?,
-            signal = start::shutdown_signal() => signal.map(drop),
+            _ = signals.wait() => Ok(()),
         }
     } else {
         print_next_steps(&server, &env);
-        start::shutdown_signal().await.map(drop)
+        signals.wait().await;
+        Ok(())
     };
     for cluster in clusters {
         cluster.shutdown(GRACE).await;

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use kcp_server::Options;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli;
 
@@ -9,11 +10,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     kcp_server::init_logging(&options.log)?;
     let grace = options.shutdown_grace_period;
     cli::runtime()?.block_on(async move {
+        let mut signals = Signals::listen()?;
         let server = kcp_server::start(options).await?;
         println!("kcp is ready: {}", server.url());
         println!("kubeconfig: {}", server.kubeconfig_path().display());
         let why = tokio::select! {
-            signal = shutdown_signal() => signal?,
+            signal = signals.wait() => signal,
             error = server.failed() => anyhow::bail!("{error}"),
         };
         tracing::info!(signal = why, "stopping");
@@ -22,12 +24,26 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     })
 }
 
-/// Waits for Ctrl-C or SIGTERM and gives its name.
-pub(crate) async fn shutdown_signal() -> anyhow::Result<&'static str> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        ctrl_c = tokio::signal::ctrl_c() => ctrl_c.context("cannot listen for Ctrl-C").map(|()| "SIGINT"),
-        _ = terminate.recv() => Ok("SIGTERM"),
+/// Ctrl-C and SIGTERM, listened for from the moment that this is made: one that comes during a start is not lost.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Begins to listen. Must be called within the runtime.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+        })
+    }
+
+    /// Waits for one of them and gives its name.
+    pub(crate) async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
     }
 }
