@@ -1,8 +1,8 @@
 //! The syncer: runs in a physical cluster and keeps it and a workspace in step.
 //!
-//! - [`importer`]: teaches the workspace the physical cluster's APIs.
-//! - [`sync`]: brings namespaces and objects down and their status up.
-//! - [`registration`]: says in the workspace that it lives, what it syncs and what it cannot.
+//! - `importer`: teaches the workspace the physical cluster's APIs.
+//! - `sync`: brings namespaces and objects down and their status up.
+//! - `registration`: says in the workspace that it lives, what it syncs and what it cannot.
 //!
 //! It holds a cache of each synced type on both sides, fed by watches, and one queue of keys. It deletes nothing before
 //! it holds complete lists of both sides; what it applied carries a hash, so a restart writes nothing.

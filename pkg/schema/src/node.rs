@@ -1,6 +1,6 @@
 //! Compiled schemas: an arena of nodes and the handle to walk it.
 //!
-//! Invariants: node ids are indices into one arena, except that ids with [`META_BIT`] set point into the one
+//! Invariants: node ids are indices into one arena, except that ids with `META_BIT` set point into the one
 //! shared arena of ObjectMeta, so that a thousand CRDs do not hold a thousand copies of it. Properties are
 //! sorted by name. A node never changes after compilation; recursion is an id that occurs below itself.
 

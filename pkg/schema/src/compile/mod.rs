@@ -1,6 +1,6 @@
 //! From OpenAPI schemas to arenas of nodes.
 //!
-//! [`custom`] compiles the schema of a CRD version, [`builtin`] whole OpenAPI v3 documents. Both read the JSON
+//! `custom` compiles the schema of a CRD version, `builtin` whole OpenAPI v3 documents. Both read the JSON
 //! leniently: keywords of a wrong type are as if absent, because the validation of CRDs refuses them before.
 
 pub(crate) mod builtin;
