@@ -89,19 +89,7 @@ impl Controller {
         let kept: Vec<&str> = object::finalizers(&definition).filter(|f| *f != FINALIZER).collect();
         let finalizers = if kept.is_empty() { Value::Null } else { json!(kept) };
         let patch = json!({"metadata": {"uid": object::uid(&definition), "finalizers": finalizers}});
-        gone_is_fine(
-            self.context
-                .client(&key.cluster)
-                .patch(
-                    &definitions(),
-                    "",
-                    &key.name,
-                    "status",
-                    &Patch::Merge(&patch),
-                    &WriteParams::manager("crd-finalizer"),
-                )
-                .await,
-        )
+        self.patch_status(&key, &patch).await
     }
 
     /// Asks for the deletion of all instances and gives the number of those that are still there.
@@ -159,6 +147,11 @@ impl Controller {
             return Ok(());
         }
         let patch = json!({"status": {"conditions": changed["status"]["conditions"]}});
+        self.patch_status(key, &patch).await.map(drop)
+    }
+
+    /// Merges `patch` into the definition through `status`. A definition that is gone needs nothing.
+    async fn patch_status(&self, key: &ObjectKey, patch: &Value) -> Result<Action, Error> {
         gone_is_fine(
             self.context
                 .client(&key.cluster)
@@ -167,12 +160,11 @@ impl Controller {
                     "",
                     &key.name,
                     "status",
-                    &Patch::Merge(&patch),
+                    &Patch::Merge(patch),
                     &WriteParams::manager("crd-finalizer"),
                 )
                 .await,
         )
-        .map(drop)
     }
 }
 

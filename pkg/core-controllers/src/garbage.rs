@@ -264,18 +264,7 @@ impl Controller {
         let meta = &Envelope::read(&entry.value).metadata;
         let patch =
             json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
-        let parts = key.parts();
-        client
-            .patch(
-                &gvr(key, object)?,
-                parts.namespace,
-                parts.name,
-                "",
-                &Patch::Merge(&patch),
-                &WriteParams::manager("garbage-collector"),
-            )
-            .await
-            .map(drop)
+        patch_object(client, key, object, &patch).await
     }
 }
 
@@ -313,6 +302,16 @@ async fn remove_finalizer(client: &Client, key: &Key, object: &Envelope<'_>, fin
     let kept: Vec<&String> = object.metadata.finalizers.iter().filter(|f| *f != finalizer).collect();
     let kept = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
     let patch = json!({"metadata": {"resourceVersion": object.metadata.resource_version, "finalizers": kept}});
+    patch_object(client, key, object, &patch).await
+}
+
+/// Merges `patch`, which carries a precondition of its own, into a stored object.
+async fn patch_object(
+    client: &Client,
+    key: &Key,
+    object: &Envelope<'_>,
+    patch: &serde_json::Value,
+) -> Result<(), Error> {
     let parts = key.parts();
     client
         .patch(
@@ -320,7 +319,7 @@ async fn remove_finalizer(client: &Client, key: &Key, object: &Envelope<'_>, fin
             parts.namespace,
             parts.name,
             "",
-            &Patch::Merge(&patch),
+            &Patch::Merge(patch),
             &WriteParams::manager("garbage-collector"),
         )
         .await
