@@ -204,7 +204,7 @@ impl Sync {
         tracing::info!(namespace = name, "deleting a physical namespace whose origin is gone");
         let params = DeleteParams { uid: Some(object::uid(physical).to_owned()), ..DeleteParams::default() };
         self.counters.deleted.fetch_add(1, Ordering::Relaxed);
-        gone_is_fine(self.down_gate.pass(self.down.delete(&namespaces(), "", name, &params)).await)
+        gone_or_changed_is_fine(self.down_gate.pass(self.down.delete(&namespaces(), "", name, &params)).await)
     }
 
     /// Queues everything that the workspace has in a namespace.
@@ -317,7 +317,7 @@ impl Sync {
         self.settled.lock().remove(&(resource.clone(), namespace.to_owned(), name.to_owned()));
         self.counters.deleted.fetch_add(1, Ordering::Relaxed);
         let params = DeleteParams { uid: Some(object::uid(current).to_owned()), ..DeleteParams::default() };
-        gone_is_fine(self.down_gate.pass(self.down.delete(&synced.down.gvr, namespace, name, &params)).await)
+        gone_or_changed_is_fine(self.down_gate.pass(self.down.delete(&synced.down.gvr, namespace, name, &params)).await)
     }
 
     async fn bring_down(
@@ -398,7 +398,7 @@ impl Sync {
             .pass(self.up.patch(&synced.up.gvr, namespace, name, "status", &Patch::Json(&patch), &params))
             .await;
         self.counters.statuses.fetch_add(1, Ordering::Relaxed);
-        gone_is_fine(written)
+        gone_or_changed_is_fine(written)
     }
 
     /// Whether what was applied is the present state of the workspace.
@@ -427,7 +427,7 @@ fn settled(hash: &str, object: &Value) -> Settled {
 }
 
 /// What is gone, or another by now, comes back with its event.
-fn gone_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
+fn gone_or_changed_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
     match result {
         Err(e) if !e.is_not_found() && !e.is_conflict() => Err(e),
         _ => Ok(()),

@@ -98,3 +98,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// For a write to an object that may be gone by now: one that is gone (404) needs nothing.
+///
+/// # Errors
+/// Every failure but 404.
+pub fn gone_is_fine<T>(result: Result<T, Error>) -> Result<(), Error> {
+    match result {
+        Err(e) if !e.is_not_found() => Err(e),
+        _ => Ok(()),
+    }
+}

@@ -7,7 +7,7 @@ use std::{
 
 use kcp_apimachinery::{GroupResource, GroupVersionResource, object, time::Timestamp};
 use kcp_apis::conditions;
-use kcp_client::{DeleteParams, Error, ListParams, Patch, WriteParams};
+use kcp_client::{DeleteParams, Error, ListParams, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Key, Prefix};
@@ -89,7 +89,7 @@ impl Controller {
         let kept: Vec<&str> = object::finalizers(&definition).filter(|f| *f != FINALIZER).collect();
         let finalizers = if kept.is_empty() { Value::Null } else { json!(kept) };
         let patch = json!({"metadata": {"uid": object::uid(&definition), "finalizers": finalizers}});
-        self.patch_status(&key, &patch).await
+        self.patch_status(&key, &patch).await.map(|()| Action::Done)
     }
 
     /// Asks for the deletion of all instances and gives the number of those that are still there.
@@ -147,11 +147,11 @@ impl Controller {
             return Ok(());
         }
         let patch = json!({"status": {"conditions": changed["status"]["conditions"]}});
-        self.patch_status(key, &patch).await.map(drop)
+        self.patch_status(key, &patch).await
     }
 
     /// Merges `patch` into the definition through `status`. A definition that is gone needs nothing.
-    async fn patch_status(&self, key: &ObjectKey, patch: &Value) -> Result<Action, Error> {
+    async fn patch_status(&self, key: &ObjectKey, patch: &Value) -> Result<(), Error> {
         gone_is_fine(
             self.context
                 .client(&key.cluster)
@@ -170,11 +170,4 @@ impl Controller {
 
 fn definitions() -> GroupVersionResource {
     GroupVersionResource::new(GROUP, "v1", RESOURCE)
-}
-
-fn gone_is_fine(result: Result<Value, Error>) -> Result<Action, Error> {
-    match result {
-        Err(e) if !e.is_not_found() => Err(e),
-        _ => Ok(Action::Done),
-    }
 }

@@ -222,7 +222,8 @@ impl Registry {
         })
     }
 
-    pub(crate) fn read_tree(
+    /// Reads an object in the form it is stored in, virtual ones included.
+    pub fn read_value(
         &self,
         snapshot: &Snapshot,
         cluster: &ClusterName,

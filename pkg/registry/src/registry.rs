@@ -8,8 +8,7 @@ use std::{
 use bytes::Bytes;
 use kcp_apimachinery::{Status, UserInfo};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Snapshot, Store};
-use serde_json::Value;
+use kcp_storage::Store;
 
 use crate::{
     authority::{Access, Authority},
@@ -123,19 +122,6 @@ impl Registry {
         metadata_only: bool,
     ) -> Result<Option<Arc<ResourceInfo>>, Status> {
         self.served.wildcard(group, version, resource, metadata_only, &self.config.store)
-    }
-
-    /// Reads an object in the form it is stored in, virtual ones included.
-    pub fn read_value(
-        &self,
-        snapshot: &Snapshot,
-        cluster: &ClusterName,
-        group: &str,
-        resource: &str,
-        namespace: &str,
-        name: &str,
-    ) -> Option<Value> {
-        self.read_tree(snapshot, cluster, group, resource, namespace, name)
     }
 
     /// GET of an object or a subresource (L-17). `resource_version` as in the query.

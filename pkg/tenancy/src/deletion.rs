@@ -16,7 +16,7 @@ use kcp_apis::{
     core::{self, phase},
     tenancy::{self, condition, reason},
 };
-use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
+use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, Found, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Batch, CommitError, EventKind, Expect, Key, Prefix, Snapshot, Store};
@@ -229,7 +229,7 @@ impl Controller {
         if !others.is_empty() {
             let patch = json!({"metadata": {"uid": object::uid(workspace), "finalizers": others}});
             let client = self.context.client.cluster(key.cluster.as_str());
-            not_found_is_fine(
+            gone_is_fine(
                 client
                     .patch(
                         &tenancy::WORKSPACE.gvr(),
@@ -270,7 +270,7 @@ impl Controller {
         let client = self.context.client.cluster(key.cluster.as_str());
         let params = WriteParams::manager("workspace-deletion");
         let gvr = tenancy::WORKSPACE.gvr();
-        not_found_is_fine(client.patch(&gvr, "", &key.name, "status", &Patch::Merge(&patch), &params).await)
+        gone_is_fine(client.patch(&gvr, "", &key.name, "status", &Patch::Merge(&patch), &params).await)
     }
 }
 
@@ -293,7 +293,7 @@ async fn delete(
     uid: Option<String>,
 ) -> Result<(), Error> {
     let params = DeleteParams { uid, ..DeleteParams::default() };
-    not_found_is_fine(client.delete(&gvr, &namespace, &name, &params).await)
+    gone_is_fine(client.delete(&gvr, &namespace, &name, &params).await)
 }
 
 /// Carries all out, some at a time, and gives the first error when all have ended.
@@ -357,13 +357,6 @@ fn is_deleting(bytes: &[u8]) -> bool {
 
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     memchr::memmem::find(bytes, what).is_some()
-}
-
-fn not_found_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
-    match result {
-        Err(e) if !e.is_not_found() => Err(e),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -13,14 +13,14 @@ use kcp_apis::{
     conditions::{self, Condition},
     workload::{SYNCER_FINALIZER, WORKLOAD_CLUSTER, condition, reason},
 };
-use kcp_client::{Error, Patch, WriteParams};
+use kcp_client::{Error, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, ObjectKey, Queue, run};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     CONCURRENCY, Context,
-    read::{Seen, get, gone_is_fine, text},
+    read::{Seen, get, text},
 };
 
 const MANAGER: &str = "workload-cluster-heartbeat";

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use kcp_apimachinery::{GroupResource, GroupVersion, GroupVersionResource, object};
 use kcp_apis::workload::{CLUSTER_LABEL, WORKLOAD_CLUSTER, is_synced};
-use kcp_client::{Error, Patch, WriteParams};
+use kcp_client::{Error, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::Prefix;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     CONCURRENCY, Context,
-    read::{Seen, get, gone_is_fine, labels, list, names, text},
+    read::{Seen, get, labels, list, names, text},
 };
 
 const MANAGER: &str = "namespace-label-copier";

@@ -22,7 +22,7 @@ use kcp_apis::{
     },
     conditions::{self, Condition, ConditionStatus},
 };
-use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
+use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Prefix, Store};
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     CONCURRENCY, Context,
-    read::{Seen, get, gone_is_fine, parse, text},
+    read::{Seen, get, parse, text},
 };
 use definition::Existing;
 use plan::Negotiation;

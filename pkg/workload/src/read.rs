@@ -1,7 +1,6 @@
 //! Reading events and the index.
 
 use kcp_apimachinery::GroupResource;
-use kcp_client::Error;
 use kcp_controller::Found;
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{EventKind, Key, KeyParts, Prefix, Store};
@@ -92,14 +91,6 @@ pub(crate) fn names(store: &Store, prefix: &Prefix) -> Vec<String> {
 
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// An object that is gone needs nothing any more.
-pub(crate) fn gone_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
-    match result {
-        Err(e) if !e.is_not_found() => Err(e),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

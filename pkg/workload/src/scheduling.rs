@@ -19,7 +19,7 @@ use kcp_apis::{
         condition, reason,
     },
 };
-use kcp_client::{Error, Patch, WriteParams};
+use kcp_client::{Error, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::Prefix;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     CONCURRENCY, Context,
-    read::{Seen, get, gone_is_fine, labels, list, names, parse, text},
+    read::{Seen, get, labels, list, names, parse, text},
 };
 
 const MANAGER: &str = "namespace-scheduler";
