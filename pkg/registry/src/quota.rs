@@ -10,12 +10,7 @@ use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Entry, Expect, Key, Op, Prefix, Snapshot, Store};
 use serde_json::{Map, Value};
 
-use crate::{
-    encode,
-    registry::Registry,
-    types::ResourceInfo,
-    write::{self, Refusal},
-};
+use crate::{encode, registry::Registry, types::ResourceInfo, write};
 
 /// Core kinds that may be named without `count/`.
 const SHORT: [&str; 7] =
@@ -102,19 +97,9 @@ pub(crate) fn charge(
 /// Counts what the quotas of a namespace limit, and stores what has changed. What cannot be stored now is counted after
 /// the next delete.
 pub(crate) async fn recount(registry: &Registry, cluster: &ClusterName, namespace: &str) {
-    for _ in 0..ATTEMPTS {
-        let ops = count(&registry.store().snapshot(), cluster, namespace);
-        if ops.is_empty() {
-            return;
-        }
-        match write::commit(registry, ops).await {
-            Ok(_) => return,
-            Err(Refusal::Stale(_)) => {}
-            Err(Refusal::Failed(status)) => {
-                tracing::warn!(%cluster, namespace, error = %status, "quotas were not recounted");
-                return;
-            }
-        }
+    let ops = || count(&registry.store().snapshot(), cluster, namespace);
+    if let Err(status) = write::derive(registry, ATTEMPTS, ops).await {
+        tracing::warn!(%cluster, namespace, error = %status, "quotas were not recounted");
     }
 }
 

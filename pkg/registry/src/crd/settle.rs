@@ -8,12 +8,7 @@ use kcp_storage::{Entry, Expect, Key, Op, Prefix, Store};
 use serde_json::Value;
 
 use super::{group_resource, served::defined};
-use crate::{
-    encode,
-    registry::Registry,
-    scan,
-    write::{self, Refusal},
-};
+use crate::{encode, registry::Registry, scan, write};
 
 const ATTEMPTS: usize = 16;
 
@@ -21,19 +16,8 @@ const ATTEMPTS: usize = 16;
 /// changed. What cannot be stored now is decided at the next change of a definition.
 pub(crate) async fn settle(registry: &Registry, cluster: &ClusterName, name: &str) {
     let Some(group) = defined(name).map(|d| d.group) else { return };
-    for _ in 0..ATTEMPTS {
-        let ops = decide(registry, cluster, &group, name);
-        if ops.is_empty() {
-            return;
-        }
-        match write::commit(registry, ops).await {
-            Ok(_) => return,
-            Err(Refusal::Stale(_)) => {}
-            Err(Refusal::Failed(status)) => {
-                tracing::warn!(%cluster, group, error = %status, "the names of definitions were not settled");
-                return;
-            }
-        }
+    if let Err(status) = write::derive(registry, ATTEMPTS, || decide(registry, cluster, &group, name)).await {
+        tracing::warn!(%cluster, group, error = %status, "the names of definitions were not settled");
     }
 }
 

@@ -391,6 +391,26 @@ pub(crate) async fn commit(registry: &Registry, ops: Vec<Op>) -> Result<Revision
     }
 }
 
+/// Commits what follows from the state of the store: `ops` computes it, and is asked again when something changed in
+/// between, `attempts` times at most. After that it is left to the next change.
+///
+/// # Errors
+/// What the store refuses, except for stale preconditions.
+pub(crate) async fn derive(registry: &Registry, attempts: usize, ops: impl Fn() -> Vec<Op>) -> Result<(), Status> {
+    for _ in 0..attempts {
+        let ops = ops();
+        if ops.is_empty() {
+            break;
+        }
+        match commit(registry, ops).await {
+            Ok(_) => break,
+            Err(Refusal::Stale(_)) => {}
+            Err(Refusal::Failed(status)) => return Err(status),
+        }
+    }
+    Ok(())
+}
+
 /// 422 for an update that must name the revision that it changes (U-02). It names the resource, not the kind.
 fn revision_required(resource: &GroupResource, name: &str) -> Status {
     let error = FieldError::invalid(&FieldPath::new("metadata.resourceVersion"), 0, "must be specified for an update");
