@@ -267,7 +267,7 @@ impl ApiServer {
         }
         let limit =
             self.time_limit(request, if mutating { self.options.write_timeout } else { self.options.request_timeout })?;
-        timed(limit, self.resource(request, resource, verb, served, body)).await
+        timed(limit, self.resource(request, resource, verb, served, body, limit)).await
     }
 
     fn time_limit(&self, request: &Request<'_>, most: Duration) -> Result<Duration, Status> {

@@ -10,6 +10,7 @@ mod backup;
 mod body;
 mod cache;
 mod discovery;
+mod expiring;
 mod gate;
 mod gzip;
 mod health;

@@ -1,5 +1,7 @@
 //! What an answer looks like on the wire: objects, tables and bare metadata, whole or streamed (FC-06).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use kcp_apimachinery::{Status, time::Timestamp};
@@ -7,6 +9,7 @@ use kcp_registry::{List, ResourceInfo};
 
 use crate::{
     body::{Body, BodyError},
+    expiring::Expiring,
     gate::Request,
     gzip::{self, GzipStream},
     negotiate::{Accepted, Encoding, Form, MetaVersion},
@@ -70,8 +73,9 @@ impl Out<'_> {
         }
     }
 
-    /// A list, streamed (FC-06): a short one is sent whole, a long one piece by piece from the snapshot.
-    pub(crate) fn list(&self, list: List, form: ListForm) -> Result<Reply, Status> {
+    /// A list, streamed (FC-06): a short one is sent whole, a long one piece by piece from the snapshot, for at most
+    /// `limit`.
+    pub(crate) fn list(&self, list: List, form: ListForm, limit: Duration) -> Result<Reply, Status> {
         let style = self.request.style(self.accepted.encoding);
         let mut chunks: Box<dyn Iterator<Item = Result<Bytes, Status>> + Send> = match form {
             ListForm::Objects => Box::new(list.into_chunks(CHUNK)),
@@ -90,6 +94,7 @@ impl Out<'_> {
             }
             return respond::json(StatusCode::OK, whole.into(), style);
         }
+        let chunks = Expiring::new(chunks, limit);
         let stream = futures_util::stream::iter(
             [Ok(first), Ok(second)].into_iter().chain(chunks).map(|chunk| chunk.map_err(|s| BodyError(s.message))),
         );

@@ -1,6 +1,6 @@
 //! The verbs over HTTP: what a request's parts mean to the registry, and what its answer looks like on the wire.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -112,7 +112,7 @@ impl ApiServer {
         if !fits || !offered { Err(no_verb(&info, verb)) } else { Ok(Some(Served { info })) }
     }
 
-    /// Answers every verb but watch.
+    /// Answers every verb but watch. `limit`: how long a streamed answer may take.
     pub(crate) async fn resource(
         &self,
         request: &Request<'_>,
@@ -120,6 +120,7 @@ impl ApiServer {
         verb: &'static str,
         served: Served,
         body: RequestBody,
+        limit: Duration,
     ) -> Result<Reply, Status> {
         let info = served.info;
         let endpoint = if info.is_stored() { Endpoint::Resource { custom: info.custom } } else { Endpoint::Virtual };
@@ -146,7 +147,7 @@ impl ApiServer {
             "list" => {
                 let include = out.list_form()?;
                 let list = self.registry.list(&ask, &request.query.list_options()?).await?;
-                out.list(list, include)
+                out.list(list, include, limit)
             }
             "delete" => {
                 let options = request.query.delete_options(&delete_body(request, body).await?)?;
@@ -159,11 +160,15 @@ impl ApiServer {
                 let include = out.list_form()?;
                 let options = request.query.delete_options(&delete_body(request, body).await?)?;
                 let list = self.registry.delete_collection(&ask, &options, &request.query.list_options()?).await?;
-                out.list(list, include)
+                out.list(list, include, limit)
             }
             _ => {
                 let Some(coding) = coding else { return Err(respond::method_not_allowed()) };
                 let bytes = body.read(request.headers).await?;
+                if info.custom {
+                    // The definition may have changed while the body came in: what is stored follows the newest.
+                    ask.info = self.find_type(request, path, verb)?.ok_or_else(respond::unknown_resource)?.info;
+                }
                 let options = request.query.write_options(request.header(header::USER_AGENT));
                 let written = match coding {
                     BodyCoding::Object(encoding) => {

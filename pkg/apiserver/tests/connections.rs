@@ -20,6 +20,7 @@ use kcp_authentication::{
 };
 use kcp_logicalcluster::ClusterRef;
 use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -191,6 +192,56 @@ async fn heads_and_bodies_are_bounded() {
     assert_eq!(send(long).await.unwrap(), 400);
     let big = request("/api/v1/namespaces/a/configmaps").body(Full::from(vec![b' '; 4 << 20])).unwrap();
     assert_eq!(send(big).await.unwrap(), 413);
+}
+
+/// A body that was announced before its type's definition changed is judged by the definition that there is when it has
+/// come in (SC-04).
+#[tokio::test]
+async fn a_slow_body_is_judged_by_the_newest_schema() {
+    let server = start(ConnectionOptions::default()).await;
+    let send = async |method: &str, path: &str, content_type: &str, body: serde_json::Value| {
+        let stream = TokioIo::new(server.connect(b"http/1.1", None).await);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::builder().method(method).uri(path).header("host", "localhost");
+        let request = request.header("authorization", "Bearer admin").header("content-type", content_type);
+        sender.send_request(request.body(Full::<Bytes>::from(body.to_string())).unwrap()).await.unwrap().status()
+    };
+    let definition = |required: &[&str]| {
+        let schema = json!({"type": "object", "properties": {"colour": {"type": "string"}}, "required": required});
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "tiles.example.dev"},
+            "spec": {
+                "group": "example.dev", "scope": "Cluster", "names": {"plural": "tiles", "kind": "Tile"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+            },
+        })
+    };
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(send("POST", definitions, "application/json", definition(&[])).await, 201);
+
+    let mut slow = server.connect(b"http/1.1", None).await;
+    let body = r#"{"apiVersion": "example.dev/v1", "kind": "Tile", "metadata": {"name": "a"}}"#;
+    let head = format!(
+        "POST /apis/example.dev/v1/tiles HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer admin\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // That the body is asked for says that everything else has been looked at.
+    let mut asked = [0; 25];
+    slow.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let changed = json!({"spec": definition(&["colour"])["spec"]});
+    let path = format!("{definitions}/tiles.example.dev");
+    assert_eq!(send("PATCH", &path, "application/merge-patch+json", changed).await, 200);
+
+    slow.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(Duration::from_secs(10), slow.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 422 "), "{answer}");
+    assert!(answer.contains("colour: Required value"), "{answer}");
 }
 
 #[tokio::test]

@@ -8,12 +8,15 @@
 //! - [`follow_store`]: keys from the ordered log of the server's own store.
 //! - [`Reflector`]: a cache of one resource of any server, and keys from its changes.
 //! - [`run`]: works a queue off with bounded concurrency.
+//! - [`Kinds`]: what a controller asks about the types that a logical cluster serves.
 
+mod kinds;
 mod queue;
 mod reflector;
 mod run;
 mod store_source;
 
+pub use kinds::{Kinds, Resource};
 pub use queue::{Backoff, Queue};
 pub use reflector::{Cache, Change, Reflector, ReflectorOptions};
 pub use run::{Action, run};

@@ -1,26 +1,12 @@
 //! What all controllers here need.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use kcp_apimachinery::{GroupVersionKind, GroupVersionResource};
-use kcp_client::Client;
+use kcp_apimachinery::{GroupResource, GroupVersionResource, Status};
+use kcp_client::{Client, Error};
+use kcp_controller::Kinds;
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::Store;
-
-/// A resource as it is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resource {
-    /// How URLs name it.
-    pub gvr: GroupVersionResource,
-    /// Whether its objects live in namespaces.
-    pub namespaced: bool,
-}
-
-/// Which types a logical cluster serves; the server knows.
-pub trait Kinds: Send + Sync {
-    /// The resource of a kind; `None` when the cluster does not serve it.
-    fn resource_of(&self, cluster: &ClusterName, kind: &GroupVersionKind) -> Option<Resource>;
-}
 
 /// What all controllers here need.
 pub struct Context {
@@ -29,7 +15,7 @@ pub struct Context {
     /// Writes, with the rights of the server itself; its prefix is replaced.
     pub client: Client,
     /// The types of each logical cluster.
-    pub kinds: Box<dyn Kinds>,
+    pub kinds: Arc<dyn Kinds>,
     /// PEM of the CA that clients in pods are to trust.
     pub root_ca: String,
     /// How long events are kept.
@@ -40,5 +26,15 @@ impl Context {
     /// The client of one logical cluster.
     pub(crate) fn client(&self, cluster: &ClusterName) -> Client {
         self.client.cluster(cluster.as_str())
+    }
+
+    /// How the objects of a resource are reached, whichever version they are stored in.
+    pub(crate) fn served(
+        &self,
+        cluster: &ClusterName,
+        resource: &GroupResource,
+    ) -> Result<GroupVersionResource, Error> {
+        let none = || Status::internal(format!("{resource} is served in no version, so its objects cannot be reached"));
+        Ok(self.kinds.served(cluster, resource).ok_or_else(none)?)
     }
 }

@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use kcp_apimachinery::{GroupResource, GroupVersionResource, object, time::Timestamp};
+use kcp_apimachinery::{GroupResource, GroupVersionResource, Status, object, time::Timestamp};
 use kcp_apis::conditions;
 use kcp_client::{DeleteParams, Error, ListParams, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Key, Prefix};
+use kcp_storage::{Expect, Key, Op, Prefix};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,8 @@ use crate::{
 
 /// The finalizer that this controller removes.
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+/// How many instances are removed with one commit when no version is served.
+const BATCH: usize = 256;
 const GROUP: &str = "apiextensions.k8s.io";
 const RESOURCE: &str = "customresourcedefinitions";
 
@@ -78,7 +80,7 @@ impl Controller {
         let slot = (key.cluster.to_string(), resource.clone());
         // From here on a deletion brings the key back, so none between the look below and the end is missed.
         self.waiting.lock().insert(slot.clone(), key.clone());
-        let left = self.delete_instances(&key.cluster, &resource, &definition).await?;
+        let left = self.delete_instances(&key.cluster, &resource).await?;
         if left > 0 {
             let message = format!("CustomResource deletion is in progress: {left} instances remain");
             self.set_terminating(&key, &definition, "InstanceDeletionInProgress", &message).await?;
@@ -93,39 +95,52 @@ impl Controller {
     }
 
     /// Asks for the deletion of all instances and gives the number of those that are still there.
-    async fn delete_instances(
+    async fn delete_instances(&self, cluster: &ClusterName, resource: &GroupResource) -> Result<usize, Error> {
+        let Ok(prefix) = Prefix::cluster(resource, cluster) else { return Ok(0) };
+        match self.context.kinds.served(cluster, resource) {
+            Some(gvr) => self.delete_through(cluster, &gvr, &prefix).await?,
+            None => self.remove_unserved(&prefix).await?,
+        }
+        Ok(self.context.store.snapshot().range(&prefix, None).count())
+    }
+
+    async fn delete_through(
         &self,
         cluster: &ClusterName,
-        resource: &GroupResource,
-        definition: &Value,
-    ) -> Result<usize, Error> {
-        let Ok(prefix) = Prefix::cluster(resource, cluster) else { return Ok(0) };
+        gvr: &GroupVersionResource,
+        prefix: &Prefix,
+    ) -> Result<(), Error> {
         let snapshot = self.context.store.snapshot();
         let namespaces: BTreeSet<String> = snapshot
-            .range(&prefix, None)
+            .range(prefix, None)
             .filter(|(_, e)| !Envelope::read(&e.value).is_deleting())
             .map(|(k, _)| k.parts().namespace.to_owned())
             .collect();
         drop(snapshot);
-        if !namespaces.is_empty() {
-            let versions = definition.pointer("/spec/versions").and_then(Value::as_array);
-            let served = versions
-                .into_iter()
-                .flatten()
-                .find(|v| v["served"] == true)
-                .and_then(|v| v["name"].as_str())
-                .unwrap_or_default();
-            let gvr = GroupVersionResource::new(&resource.group, served, &resource.resource);
-            let client = self.context.client(cluster);
-            for namespace in namespaces {
-                match client.delete_collection(&gvr, &namespace, &ListParams::default(), &DeleteParams::default()).await
-                {
-                    Err(e) if !e.is_not_found() => return Err(e),
-                    _ => {}
-                }
+        let client = self.context.client(cluster);
+        for namespace in namespaces {
+            match client.delete_collection(gvr, &namespace, &ListParams::default(), &DeleteParams::default()).await {
+                Err(e) if !e.is_not_found() => return Err(e),
+                _ => {}
             }
         }
-        Ok(self.context.store.snapshot().range(&prefix, None).count())
+        Ok(())
+    }
+
+    /// Removes what no request can reach, because no version is served. What has finalizers stays: to be let go of, it
+    /// must be served again.
+    async fn remove_unserved(&self, prefix: &Prefix) -> Result<(), Error> {
+        let snapshot = self.context.store.snapshot();
+        let free: Vec<Op> = snapshot
+            .range(prefix, None)
+            .filter(|(_, e)| Envelope::read(&e.value).metadata.finalizers.is_empty())
+            .map(|(key, entry)| Op::Delete { key: key.clone(), expect: Expect::Revision(entry.revision) })
+            .collect();
+        drop(snapshot);
+        for batch in free.chunks(BATCH) {
+            self.context.store.commit(batch.to_vec().into()).await.map_err(Status::internal)?;
+        }
+        Ok(())
     }
 
     async fn set_terminating(

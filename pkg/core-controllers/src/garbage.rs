@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use kcp_apimachinery::{GroupVersion, GroupVersionKind, GroupVersionResource, Status};
+use kcp_apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Status};
 use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
@@ -146,11 +146,9 @@ impl Controller {
     /// Takes the owner out of its dependents, then lets it go.
     async fn orphan(&self, client: &Client, key: &Key, object: &Envelope<'_>) -> Result<Action, Error> {
         for dependent in self.dependents(key, object) {
-            let Some(entry) = self.context.store.get(&dependent) else { continue };
-            let envelope = Envelope::read(&entry.value);
-            ignore_gone(self.keep_owners(client, &dependent, &envelope, |o| o.uid != object.metadata.uid).await)?;
+            ignore_gone(self.keep_owners(client, &dependent, |o| o.uid != object.metadata.uid).await)?;
         }
-        ignore_gone(remove_finalizer(client, key, object, ORPHAN).await)?;
+        ignore_gone(self.remove_finalizer(client, key, object, ORPHAN).await)?;
         Ok(Action::Done)
     }
 
@@ -172,7 +170,7 @@ impl Controller {
             }
         }
         if !held {
-            ignore_gone(remove_finalizer(client, key, object, FOREGROUND).await)?;
+            ignore_gone(self.remove_finalizer(client, key, object, FOREGROUND).await)?;
         }
         Ok(Action::Done)
     }
@@ -202,7 +200,7 @@ impl Controller {
         if solid > 0 {
             if !gone.is_empty() || !waiting.is_empty() {
                 ignore_gone(
-                    self.keep_owners(client, key, object, |o| {
+                    self.keep_owners(client, key, |o| {
                         !gone.contains(&o.uid.as_str()) && !waiting.contains(&o.uid.as_str())
                     })
                     .await,
@@ -219,7 +217,7 @@ impl Controller {
             grace_period_seconds: None,
         };
         let parts = key.parts();
-        match client.delete(&gvr(key, object)?, parts.namespace, parts.name, &params).await {
+        match client.delete(&self.gvr(key)?, parts.namespace, parts.name, &params).await {
             Ok(_) => Ok(Action::Done),
             // It has changed since: its event brings it back.
             Err(e) if e.is_not_found() || e.is_conflict() => Ok(Action::Done),
@@ -248,7 +246,6 @@ impl Controller {
         &self,
         client: &Client,
         key: &Key,
-        object: &Envelope<'_>,
         keep: impl Fn(&OwnerReference) -> bool,
     ) -> Result<(), Error> {
         let Some(entry) = self.context.store.get(key) else { return Ok(()) };
@@ -264,7 +261,34 @@ impl Controller {
         let meta = &Envelope::read(&entry.value).metadata;
         let patch =
             json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
-        patch_object(client, key, object, &patch).await
+        self.patch(client, key, &patch).await
+    }
+
+    async fn remove_finalizer(
+        &self,
+        client: &Client,
+        key: &Key,
+        object: &Envelope<'_>,
+        finalizer: &str,
+    ) -> Result<(), Error> {
+        let kept: Vec<&String> = object.metadata.finalizers.iter().filter(|f| *f != finalizer).collect();
+        let kept = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
+        let patch = json!({"metadata": {"resourceVersion": object.metadata.resource_version, "finalizers": kept}});
+        self.patch(client, key, &patch).await
+    }
+
+    /// Merges `patch`, which carries a precondition of its own, into a stored object.
+    async fn patch(&self, client: &Client, key: &Key, patch: &serde_json::Value) -> Result<(), Error> {
+        let parts = key.parts();
+        let (gvr, params) = (self.gvr(key)?, WriteParams::manager("garbage-collector"));
+        client.patch(&gvr, parts.namespace, parts.name, "", &Patch::Merge(patch), &params).await.map(drop)
+    }
+
+    /// How a stored object is reached.
+    fn gvr(&self, key: &Key) -> Result<GroupVersionResource, Error> {
+        let parts = key.parts();
+        let cluster = ClusterName::new(parts.cluster).map_err(Status::internal)?;
+        self.context.served(&cluster, &GroupResource::new(parts.group, parts.resource))
     }
 }
 
@@ -289,43 +313,6 @@ fn state_of(store: &Store, key: &Key, owner: &OwnerReference) -> OwnerState {
     }
 }
 
-/// The resource of a stored object in the version it is stored in.
-fn gvr(key: &Key, object: &Envelope<'_>) -> Result<GroupVersionResource, Error> {
-    let version = GroupVersion::parse(&object.api_version)
-        .ok_or_else(|| Status::internal(format!("{key} is stored without an apiVersion")))?
-        .version;
-    let parts = key.parts();
-    Ok(GroupVersionResource::new(parts.group, version, parts.resource))
-}
-
-async fn remove_finalizer(client: &Client, key: &Key, object: &Envelope<'_>, finalizer: &str) -> Result<(), Error> {
-    let kept: Vec<&String> = object.metadata.finalizers.iter().filter(|f| *f != finalizer).collect();
-    let kept = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
-    let patch = json!({"metadata": {"resourceVersion": object.metadata.resource_version, "finalizers": kept}});
-    patch_object(client, key, object, &patch).await
-}
-
-/// Merges `patch`, which carries a precondition of its own, into a stored object.
-async fn patch_object(
-    client: &Client,
-    key: &Key,
-    object: &Envelope<'_>,
-    patch: &serde_json::Value,
-) -> Result<(), Error> {
-    let parts = key.parts();
-    client
-        .patch(
-            &gvr(key, object)?,
-            parts.namespace,
-            parts.name,
-            "",
-            &Patch::Merge(patch),
-            &WriteParams::manager("garbage-collector"),
-        )
-        .await
-        .map(drop)
-}
-
 /// What is gone needs nothing; what has changed comes back with its event.
 fn ignore_gone(result: Result<(), Error>) -> Result<(), Error> {
     match result {
@@ -336,8 +323,6 @@ fn ignore_gone(result: Result<(), Error>) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use kcp_apimachinery::GroupResource;
-
     use super::*;
 
     fn key(name: &str) -> Key {

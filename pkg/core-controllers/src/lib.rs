@@ -20,7 +20,7 @@ use kcp_controller::follow_store;
 use kcp_storage::Prefix;
 use tokio_util::sync::CancellationToken;
 
-pub use context::{Context, Kinds, Resource};
+pub use context::Context;
 
 /// How many keys of one controller are worked on at a time.
 const CONCURRENCY: usize = 16;

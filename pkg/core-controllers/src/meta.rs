@@ -46,8 +46,6 @@ pub(crate) struct ManagedFields {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Envelope<'a> {
     #[serde(borrow)]
-    pub(crate) api_version: Cow<'a, str>,
-    #[serde(borrow)]
     pub(crate) kind: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) metadata: Meta<'a>,

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use kcp_apimachinery::{GroupResource, GroupVersion, GroupVersionResource, object, time::Timestamp};
+use kcp_apimachinery::{GroupResource, GroupVersionResource, object, time::Timestamp};
 use kcp_apis::conditions::{self, ConditionStatus};
 use kcp_client::{DeleteParams, Error, ListParams, WriteParams};
 use kcp_controller::{Action, ObjectKey, Queue, run};
@@ -86,11 +86,13 @@ impl Controller {
                 continue;
             }
             let params = DeleteParams { propagation_policy: Some("Background"), ..DeleteParams::default() };
-            let gvr = GroupVersionResource::new(resource.group, found.version, resource.resource);
-            match client.delete_collection(&gvr, &key.name, &ListParams::default(), &params).await {
-                Ok(()) => {}
-                Err(e) if e.is_not_found() => {}
-                Err(e) => failures.push(format!("{gvr}: {e}")),
+            let deleted = async {
+                let gvr = self.context.served(&key.cluster, &resource)?;
+                client.delete_collection(&gvr, &key.name, &ListParams::default(), &params).await
+            };
+            match deleted.await {
+                Err(e) if !e.is_not_found() => failures.push(format!("{resource}: {e}")),
+                _ => {}
             }
         }
         let left = content(store, &key.cluster, &key.name);
@@ -138,7 +140,6 @@ async fn finalize(
 /// What a namespace holds of one resource.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Content {
-    version: String,
     count: usize,
     /// How many are being deleted already.
     waiting: usize,
@@ -154,9 +155,6 @@ fn content(store: &Store, cluster: &ClusterName, namespace: &str) -> BTreeMap<Gr
         let mut found = Content::default();
         for (_, entry) in snapshot.range(&prefix, None) {
             let envelope = Envelope::read(&entry.value);
-            if found.count == 0 {
-                found.version = GroupVersion::parse(&envelope.api_version).map(|gv| gv.version).unwrap_or_default();
-            }
             found.count += 1;
             if envelope.is_deleting() {
                 found.waiting += 1;
@@ -244,12 +242,7 @@ mod tests {
     fn conditions_say_what_remains() {
         let left = BTreeMap::from([(
             GroupResource::new("example.dev", "tiles"),
-            Content {
-                version: "v1".into(),
-                count: 2,
-                waiting: 2,
-                finalizers: [("example.dev/hold".to_owned(), 2)].into(),
-            },
+            Content { count: 2, waiting: 2, finalizers: [("example.dev/hold".to_owned(), 2)].into() },
         )]);
         let mut ns = json!({"status": {"phase": "Terminating"}});
         set_conditions(&mut ns, &left, &[], "2026-01-01T00:00:00Z");

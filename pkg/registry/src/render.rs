@@ -142,14 +142,21 @@ fn annotated(bytes: &Bytes, cluster: &str) -> Bytes {
     out.freeze()
 }
 
+/// The object in a watch event's line.
+pub(crate) fn framed(kind: &str, frame: &Bytes) -> Bytes {
+    frame.slice(FRAME_HEAD.len() + kind.len() + FRAME_MIDDLE.len()..frame.len() - FRAME_TAIL.len())
+}
+
+const FRAME_HEAD: &[u8] = b"{\"type\":\"";
+const FRAME_MIDDLE: &[u8] = b"\",\"object\":";
+const FRAME_TAIL: &[u8] = b"}\n";
+
 /// The whole line of a watch event.
 pub(crate) fn frame(kind: &str, object: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(object.len() + kind.len() + 24);
-    out.extend_from_slice(b"{\"type\":\"");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\",\"object\":");
-    out.extend_from_slice(object);
-    out.extend_from_slice(b"}\n");
+    for part in [FRAME_HEAD, kind.as_bytes(), FRAME_MIDDLE, object, FRAME_TAIL] {
+        out.extend_from_slice(part);
+    }
     out.freeze()
 }
 
@@ -176,6 +183,8 @@ mod tests {
 
     #[test]
     fn frames_are_lines() {
-        assert_eq!(frame("ADDED", b"{}"), "{\"type\":\"ADDED\",\"object\":{}}\n");
+        let line = frame("ADDED", b"{\"a\":1}");
+        assert_eq!(line, "{\"type\":\"ADDED\",\"object\":{\"a\":1}}\n");
+        assert_eq!(framed("ADDED", &line), "{\"a\":1}");
     }
 }

@@ -12,13 +12,13 @@ use bytes::Bytes;
 use kcp_apimachinery::Status;
 use kcp_apis::core::{LOGICAL_CLUSTER, LOGICAL_CLUSTER_NAME};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Event, EventKind, Key, Prefix, Revision, WatchError, Watcher};
+use kcp_storage::{Entry, Event, EventKind, Key, Prefix, Revision, WatchError, Watcher};
 
 use crate::{
     crd, encode,
     list::Items,
     registry::Registry,
-    render::{Renderer, frame},
+    render::{Renderer, frame, framed},
     request::{ListOptions, Request, Scope},
     selection::Selection,
     types::ResourceInfo,
@@ -341,11 +341,12 @@ impl WatchStream {
             EventKind::Delete => WatchEventType::Deleted,
         };
         let mut kind = natural;
-        let mut value = event.value.clone();
+        let plain = self.renderer.is_plain(event.revision, &event.value);
+        let mut left = None;
         if !self.selection.is_everything() {
-            let selects = |bytes: &Bytes| self.selection.matches(&parts, event.revision, bytes, &self.renderer);
-            let after = event.kind != EventKind::Delete && selects(&event.value);
-            let before = event.prev.as_ref().is_some_and(selects);
+            let selects = |entry: &Entry| self.selection.matches(&parts, entry.revision, &entry.value, &self.renderer);
+            let after = event.entry().as_ref().is_some_and(selects);
+            let before = event.prev_entry().as_ref().is_some_and(selects);
             kind = match (before, after) {
                 (false, false) => return None,
                 (false, true) => WatchEventType::Added,
@@ -354,23 +355,21 @@ impl WatchStream {
             };
             if event.kind == EventKind::Update && kind == WatchEventType::Deleted {
                 // It leaves the selection: the old state, the new revision.
-                value = event.prev_entry()?.value_at(event.revision);
+                left = Some(event.prev_entry()?.value_at(event.revision));
             }
         }
-        if let Some((under, bytes)) = self.beneath(event) {
-            kind = under;
-            value = bytes.unwrap_or(value);
-        } else if kind == natural && self.renderer.is_plain(event.revision, &value) {
-            let frame = event.frame.get_or_init(|| frame(kind.as_str(), &value)).clone();
-            return Some(WatchEvent {
-                kind,
-                object: value,
-                frame,
-                revision: event.revision,
-                initial_events_end: false,
-            });
+        let beneath = self.beneath(event);
+        if beneath.is_none() && kind == natural && plain {
+            let frame = event.frame(|| frame(kind.as_str(), &event.shown()));
+            let object = framed(kind.as_str(), &frame);
+            return Some(WatchEvent { kind, object, frame, revision: event.revision, initial_events_end: false });
         }
-        let object = self.renderer.render(parts.cluster, event.revision, &value);
+        let mut stored = left.unwrap_or_else(|| event.shown());
+        if let Some((under, uncovered)) = beneath {
+            kind = under;
+            stored = uncovered.unwrap_or(stored);
+        }
+        let object = self.renderer.render(parts.cluster, event.revision, &stored);
         Some(WatchEvent::new(kind, object, event.revision))
     }
 

@@ -1,9 +1,9 @@
-//! What the garbage collector must know of types, from the registry.
+//! What controllers must know of types, from the registry.
 
 use std::sync::Arc;
 
-use kcp_apimachinery::{GroupVersionKind, GroupVersionResource};
-use kcp_core_controllers::{Kinds, Resource};
+use kcp_apimachinery::{GroupResource, GroupVersionKind, GroupVersionResource};
+use kcp_controller::{Kinds, Resource};
 use kcp_logicalcluster::ClusterName;
 use kcp_registry::Registry;
 
@@ -14,5 +14,10 @@ impl Kinds for RegistryKinds {
         let info = self.0.types(cluster).by_kind(kind)?;
         let gvr = GroupVersionResource::new(&kind.group, &kind.version, &info.resource);
         Some(Resource { gvr, namespaced: info.namespaced })
+    }
+
+    fn served(&self, cluster: &ClusterName, resource: &GroupResource) -> Option<GroupVersionResource> {
+        let info = self.0.types(cluster).lookup_any_version(&resource.group, &resource.resource)?;
+        Some(info.gvr())
     }
 }

@@ -11,6 +11,7 @@ use kcp_apimachinery::{UserInfo, user};
 use kcp_apiserver::{ApiServer, ConnectionOptions, IssuerDocuments, LimitOptions, Listener, Parts};
 use kcp_authentication::service_account;
 use kcp_client::Client;
+use kcp_controller::Kinds;
 use kcp_registry::{Registry, builtin};
 use kcp_storage::{EngineError, Store, Window};
 use tokio::{sync::watch, task::JoinSet};
@@ -168,16 +169,17 @@ fn spawn_controllers(
     ca_pem: &str,
     stop: &CancellationToken,
 ) {
+    let kinds: Arc<dyn Kinds> = Arc::new(RegistryKinds(registry.clone()));
     let core = kcp_core_controllers::Context {
         store: store.clone(),
         client: client.clone(),
-        kinds: Box::new(RegistryKinds(registry.clone())),
+        kinds: kinds.clone(),
         root_ca: ca_pem.to_owned(),
         event_ttl: options.event_ttl,
     };
     tasks.spawn(kcp_core_controllers::run(core, stop.clone()));
     if options.profile == Profile::Workspaces {
-        let tenancy = kcp_tenancy::Context { store: store.clone(), client: client.clone() };
+        let tenancy = kcp_tenancy::Context { store: store.clone(), client: client.clone(), kinds };
         tasks.spawn(kcp_tenancy::run(tenancy, stop.clone()));
         let workload = kcp_workload::Context {
             store: store.clone(),

@@ -59,7 +59,21 @@ pub enum Op {
         expect: Expect,
     },
     /// Deletes every object of a logical cluster, except those that the same batch writes.
-    PurgeCluster(ClusterName),
+    PurgeCluster {
+        /// Whose objects.
+        cluster: ClusterName,
+        /// What must not have been written to it meanwhile.
+        unless: Option<Unless>,
+    },
+}
+
+/// Forbids a purge when something that matters was written after the purge was decided on.
+#[derive(Debug, Clone, Copy)]
+pub struct Unless {
+    /// The revision of the state that was looked at before.
+    pub seen: Revision,
+    /// Whether a value written since then forbids the purge. Called on the committer's thread: must be quick.
+    pub holds: fn(&[u8]) -> bool,
 }
 
 /// Changes that are committed together, as one revision, or not at all.
@@ -99,7 +113,15 @@ impl Batch {
     /// Adds the deletion of all that a logical cluster holds.
     #[must_use]
     pub fn purge(mut self, cluster: ClusterName) -> Self {
-        self.ops.push(Op::PurgeCluster(cluster));
+        self.ops.push(Op::PurgeCluster { cluster, unless: None });
+        self
+    }
+
+    /// As [`Batch::purge`], but the batch fails when a value that was written to the logical cluster after `unless.seen`
+    /// forbids it, or when that can no longer be told.
+    #[must_use]
+    pub fn purge_unless(mut self, cluster: ClusterName, unless: Unless) -> Self {
+        self.ops.push(Op::PurgeCluster { cluster, unless: Some(unless) });
         self
     }
 
@@ -107,7 +129,7 @@ impl Batch {
     pub(crate) fn bytes(&self) -> u64 {
         let size = |op: &Op| match op {
             Op::Put { key, value, .. } => key.as_str().len() + value.bytes.len(),
-            Op::Delete { .. } | Op::Check { .. } | Op::PurgeCluster(_) => 0,
+            Op::Delete { .. } | Op::Check { .. } | Op::PurgeCluster { .. } => 0,
         };
         self.ops.iter().map(size).sum::<usize>() as u64
     }
@@ -117,7 +139,7 @@ impl Batch {
     }
 
     pub(crate) fn has_deletions(&self) -> bool {
-        self.ops.iter().any(|op| matches!(op, Op::Delete { .. } | Op::PurgeCluster(_)))
+        self.ops.iter().any(|op| matches!(op, Op::Delete { .. } | Op::PurgeCluster { .. }))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Values: what a caller puts, what the store holds, and what watchers are told.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::key::Key;
 
@@ -103,12 +102,12 @@ pub struct Event {
     pub key: Key,
     /// How.
     pub kind: EventKind,
-    /// The new value; for a deletion the last value, carrying the deletion's revision.
+    /// The new value; for a deletion the last one, as it was stored.
     pub value: Bytes,
     /// The value before.
     pub prev: Option<Bytes>,
-    /// A memo for whoever serialises events, so that it is done once for all watchers. The store does not look at it.
-    pub frame: OnceLock<Bytes>,
+    /// See [`Event::frame`].
+    frame: Mutex<Option<Bytes>>,
     pub(crate) revision_at: u32,
     pub(crate) prev_revision: Revision,
     pub(crate) prev_at: u32,
@@ -121,7 +120,7 @@ impl Event {
             (None, None) => return None,
             (None, Some(next)) => (EventKind::Create, next.value.clone(), next.revision_at),
             (Some(_), Some(next)) => (EventKind::Update, next.value.clone(), next.revision_at),
-            (Some(prev), None) => (EventKind::Delete, prev.value_at(revision), prev.revision_at),
+            (Some(prev), None) => (EventKind::Delete, prev.value.clone(), prev.revision_at),
         };
         Some(Self {
             revision,
@@ -129,11 +128,29 @@ impl Event {
             kind,
             value,
             prev: prev.map(|p| p.value.clone()),
-            frame: OnceLock::new(),
+            frame: Mutex::default(),
             revision_at,
             prev_revision: prev.map_or(0, |p| p.revision),
             prev_at: prev.map_or(NO_STAMP, |p| p.revision_at),
         })
+    }
+
+    /// The value as watchers are shown it: that of a deletion carries the deletion's revision (W-04).
+    pub fn shown(&self) -> Bytes {
+        match self.prev_entry() {
+            Some(prev) if self.kind == EventKind::Delete => prev.value_at(self.revision),
+            _ => self.value.clone(),
+        }
+    }
+
+    /// What the event is on the wire, as `make` says: made once for all watchers that look soon after the commit, and
+    /// forgotten when many others have followed. The store does not look at it.
+    pub fn frame(&self, make: impl FnOnce() -> Bytes) -> Bytes {
+        self.frame.lock().get_or_insert_with(make).clone()
+    }
+
+    pub(crate) fn forget_frame(&self) {
+        self.frame.lock().take();
     }
 
     /// The state of the key after the change.
@@ -157,8 +174,7 @@ impl Event {
     /// What the event keeps in memory beyond the current objects.
     pub(crate) fn weight(&self) -> u64 {
         const FIXED: usize = size_of::<Event>() + 48;
-        let value = if self.kind == EventKind::Delete { self.value.len() } else { 0 };
-        (FIXED + value + self.prev.as_ref().map_or(0, Bytes::len)) as u64
+        (FIXED + self.key.as_str().len() + self.prev.as_ref().map_or(0, Bytes::len)) as u64
     }
 }
 
@@ -229,7 +245,7 @@ mod tests {
         let update = Event::between(15, key.clone(), Some(&one), Some(&two)).unwrap();
         assert_eq!((update.entry(), update.prev_entry()), (Some(two.clone()), Some(one)));
         let delete = Event::between(16, key.clone(), Some(&two), None).unwrap();
-        assert_eq!((&delete.value[..], delete.entry(), delete.prev_entry()), (&b"rv=16"[..], None, Some(two)));
+        assert_eq!((&delete.shown()[..], delete.entry(), delete.prev_entry()), (&b"rv=16"[..], None, Some(two)));
         assert!(Event::between(17, key, None, None).is_none());
     }
 }

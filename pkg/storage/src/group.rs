@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    batch::{Batch, CommitError, Op},
+    batch::{Batch, CommitError, Op, Unless},
     engine::Row,
     entry::{Entry, Event, Revision},
     key::Key,
@@ -69,7 +69,7 @@ impl<'a> Group<'a> {
                 }
                 Op::Delete { key, .. } => change(&mut self.overlay, key, None),
                 Op::Check { .. } => {}
-                Op::PurgeCluster(cluster) => {
+                Op::PurgeCluster { cluster, .. } => {
                     let spared: HashSet<&Key> = batch.ops.iter().filter_map(written).collect();
                     let pending = self.puts.iter().filter(|key| key.parts().cluster == cluster.as_str());
                     let doomed: Vec<Key> =
@@ -106,15 +106,33 @@ impl<'a> Group<'a> {
             {
                 return Err(CommitError::Invalid { index, reason: "an earlier operation writes the same key" });
             }
-            let (Op::Put { key, expect, .. } | Op::Delete { key, expect } | Op::Check { key, expect }) = op else {
-                continue;
-            };
-            let current = self.current(key);
-            if !expect.holds(current) {
-                return Err(CommitError::Conflict { index, current: current.cloned() });
+            match op {
+                Op::Put { key, expect, .. } | Op::Delete { key, expect } | Op::Check { key, expect } => {
+                    let current = self.current(key);
+                    if !expect.holds(current) {
+                        return Err(CommitError::Conflict { index, current: current.cloned() });
+                    }
+                }
+                Op::PurgeCluster { cluster, unless: Some(unless) } => {
+                    self.check_purge(cluster.as_str(), unless)
+                        .map_err(|current| CommitError::Conflict { index, current })?;
+                }
+                Op::PurgeCluster { unless: None, .. } => {}
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing forbids a purge; otherwise what does, if it is known.
+    fn check_purge(&self, cluster: &str, unless: &Unless) -> Result<(), Option<Entry>> {
+        if self.state.history.floor() > unless.seen {
+            return Err(None);
+        }
+        let events = self.state.history.events();
+        let start = events.partition_point(|event| event.revision <= unless.seen);
+        let written = events.range(start..).map(|event| &event.key).chain(&self.puts);
+        let mut found = written.filter(|key| key.parts().cluster == cluster).filter_map(|key| self.current(key));
+        found.find(|entry| (unless.holds)(&entry.value)).map_or(Ok(()), |entry| Err(Some(entry.clone())))
     }
 
     /// What is to be written: the last state of every key that changed, and one row of history, with the values that
@@ -141,7 +159,7 @@ impl<'a> Group<'a> {
 fn written(op: &Op) -> Option<&Key> {
     match op {
         Op::Put { key, .. } | Op::Delete { key, .. } => Some(key),
-        Op::Check { .. } | Op::PurgeCluster(_) => None,
+        Op::Check { .. } | Op::PurgeCluster { .. } => None,
     }
 }
 
@@ -209,6 +227,34 @@ mod tests {
         assert_eq!(purged, ["configmaps./a/n/old", "configmaps./a/n/x"]);
         assert_eq!(group.admit(&purge("a")).unwrap(), 7, "it is empty now");
         assert_eq!(group.totals.objects, 1);
+    }
+
+    #[test]
+    fn a_purge_heeds_what_was_written_since_it_was_decided_on() {
+        let holds = |value: &[u8]| value == b"held";
+        let unless = |seen| Batch::new().purge_unless(ClusterName::new("a").unwrap(), Unless { seen, holds });
+        let held = |cluster: &str| Batch::new().put(key(cluster, "x"), Stamped::plain("held"), Expect::Any);
+        let mut state = state();
+        assert_eq!(Group::new(&state).admit(&unless(2)).unwrap(), 3, "nothing was written since");
+        assert!(matches!(Group::new(&state).admit(&unless(1)), Err(CommitError::Conflict { index: 0, current: None })));
+        let write = |state: &mut State, batch: &Batch| {
+            let mut group = Group::new(state);
+            group.admit(batch).unwrap();
+            let commits = std::mem::take(&mut group.commits);
+            commits.iter().for_each(|(revision, events)| state.apply(events, *revision));
+        };
+        write(&mut state, &held("a1"));
+        write(&mut state, &put("a", "y", Expect::Absent));
+        assert_eq!(Group::new(&state).admit(&unless(2)).unwrap(), 5, "neither another cluster nor other values matter");
+        let mut group = Group::new(&state);
+        group.admit(&held("a")).unwrap();
+        let refused = group.admit(&unless(4)).unwrap_err();
+        assert!(matches!(refused, CommitError::Conflict { current: Some(e), .. } if e.revision == 5), "it only waits");
+        write(&mut state, &held("a"));
+        assert!(Group::new(&state).admit(&unless(4)).is_err());
+        assert_eq!(Group::new(&state).admit(&unless(5)).unwrap(), 6, "that was seen");
+        write(&mut state, &Batch::new().delete(key("a", "x"), Expect::Any));
+        assert_eq!(Group::new(&state).admit(&unless(4)).unwrap(), 7, "what held it is gone");
     }
 
     #[test]

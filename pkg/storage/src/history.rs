@@ -26,6 +26,9 @@ impl Default for Window {
     }
 }
 
+/// How many of the newest events may keep what they look like on the wire.
+const FRAMES: usize = 1024;
+
 /// The events of the window, oldest first.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -62,6 +65,9 @@ impl History {
     pub(crate) fn push(&mut self, event: Arc<Event>) {
         self.bytes += event.weight();
         self.events.push_back(event);
+        if let Some(older) = self.events.len().checked_sub(FRAMES).and_then(|at| self.events.get(at)) {
+            older.forget_frame();
+        }
     }
 
     /// Notes the time, and when the next events come of age; `None` when there are none to wait for.

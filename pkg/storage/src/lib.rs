@@ -94,7 +94,7 @@ mod totals;
 mod watch;
 
 pub use backup::{BackupError, BackupSummary, restore, restore_file, save, save_file, verify};
-pub use batch::{Batch, CommitError, Committed, Expect, Op};
+pub use batch::{Batch, CommitError, Committed, Expect, Op, Unless};
 pub use directory::DirectoryError;
 pub use doctor::{DoctorError, DoctorReport, doctor};
 pub use engine::{EngineError, EngineStats, MemoryDisk};

@@ -7,10 +7,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream};
-use kcp_apimachinery::{GroupVersion, GroupVersionResource, Status, object, time::Timestamp};
+use kcp_apimachinery::{GroupResource, GroupVersionResource, Status, object, time::Timestamp};
 use kcp_apis::{
     conditions::{self, Condition},
     core::{self, phase},
@@ -19,7 +20,7 @@ use kcp_apis::{
 use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, Found, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
-use kcp_storage::{Batch, CommitError, EventKind, Expect, Key, Prefix, Snapshot, Store};
+use kcp_storage::{Batch, CommitError, EventKind, Expect, Key, Prefix, Revision, Snapshot, Unless};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -119,17 +120,18 @@ impl Controller {
                 d.children_asked = true;
             }
         }
-        let snapshot = self.context.store.snapshot();
-        if has_children(&snapshot, &child) {
-            drop(snapshot);
+        let (revision, children, held) = {
+            let snapshot = self.context.store.snapshot();
+            let children = has_children(&snapshot, &child);
+            let held = if children { Vec::new() } else { self.held_objects(&snapshot, &child) };
+            (snapshot.revision(), children, held)
+        };
+        if children {
             return self.wait(&key, &workspace, reason::CHILD_WORKSPACES_REMAIN, "Some child workspaces remain.").await;
         }
-        drop(snapshot);
-        let held = held_objects(&self.context.store, &child);
         if held.is_empty() {
-            let done = self.finish(&key, storage_key, entry.revision, &workspace, Some(&child)).await?;
-            self.deleting.lock().remove(child.as_str());
-            return Ok(done);
+            let emptied = Some((&child, revision));
+            return self.finish(&key, storage_key, entry.revision, &workspace, emptied).await;
         }
         self.try_to(&key, &workspace, self.delete_held(&child, &held)).await?;
         let mut finalizers: BTreeMap<&str, usize> = BTreeMap::new();
@@ -193,27 +195,62 @@ impl Controller {
 
     async fn delete_held(&self, child: &ClusterName, held: &[Held]) -> Result<(), Error> {
         let client = self.context.client.cluster(child.as_str());
-        let waiting = held.iter().filter(|h| !h.deleting);
-        let deletions = waiting
-            .map(|h| delete(client.clone(), h.gvr.clone(), h.namespace.clone(), h.name.clone(), Some(h.uid.clone())));
-        all(deletions.collect()).await
+        let mut deletions = Vec::new();
+        let mut unserved = None;
+        for h in held.iter().filter(|h| !h.deleting) {
+            match self.context.kinds.served(child, &h.resource) {
+                Some(gvr) => {
+                    let uid = Some(h.uid.clone());
+                    deletions.push(delete(client.clone(), gvr, h.namespace.clone(), h.name.clone(), uid));
+                }
+                None => unserved = Some(&h.resource),
+            }
+        }
+        all(deletions).await?;
+        unserved.map_or(Ok(()), |resource| {
+            let text = format!("{resource} is served in no version, and some of them have finalizers");
+            Err(Status::internal(text).into())
+        })
+    }
+
+    /// The objects of a logical cluster that have finalizers which stand for something outside it.
+    fn held_objects(&self, snapshot: &Snapshot, cluster: &ClusterName) -> Vec<Held> {
+        let mut held = Vec::new();
+        // A resource that came after the snapshot is nothing to it.
+        for resource in self.context.store.resources(cluster) {
+            let Ok(prefix) = Prefix::cluster(&resource, cluster) else { continue };
+            for (key, entry) in snapshot.range(&prefix, None) {
+                let Some((value, finalizers)) = holding(&entry.value) else { continue };
+                let parts = key.parts();
+                held.push(Held {
+                    resource: resource.clone(),
+                    namespace: parts.namespace.to_owned(),
+                    name: parts.name.to_owned(),
+                    uid: object::uid(&value).to_owned(),
+                    deleting: object::is_deleting(&value),
+                    finalizers,
+                });
+            }
+        }
+        held
     }
 
     /// Purges the logical cluster and removes the Workspace in one commit; when someone else holds the Workspace by a
-    /// finalizer of their own, only ours is taken away.
+    /// finalizer of their own, only ours is taken away. `emptied`: the logical cluster, and the revision at which
+    /// nothing in it had to be waited for.
     async fn finish(
         &self,
         key: &ObjectKey,
         storage_key: Key,
         revision: u64,
         workspace: &Value,
-        child: Option<&ClusterName>,
+        emptied: Option<(&ClusterName, Revision)>,
     ) -> Result<Action, Error> {
         let others: Vec<&str> =
             object::finalizers(workspace).filter(|f| *f != core::LOGICAL_CLUSTER_FINALIZER).collect();
         let mut batch = Batch::new();
-        if let Some(child) = child {
-            batch = batch.purge(child.clone());
+        if let Some((child, seen)) = emptied {
+            batch = batch.purge_unless(child.clone(), Unless { seen, holds: is_held });
         }
         batch = if others.is_empty() {
             batch.delete(storage_key, Expect::Revision(revision))
@@ -222,9 +259,14 @@ impl Controller {
         };
         match self.context.store.commit(batch).await {
             Ok(_) => {}
-            // The Workspace has changed meanwhile: its event brings the key back.
-            Err(CommitError::Conflict { .. }) => return Ok(Action::Done),
+            // The Workspace or something in it has changed meanwhile: its event brings the key back, but not when the
+            // log no longer says what has changed.
+            Err(CommitError::Conflict { current: Some(_), .. }) => return Ok(Action::Done),
+            Err(CommitError::Conflict { current: None, .. }) => return Ok(Action::After(Duration::ZERO)),
             Err(e) => return Err(Status::internal(e).into()),
+        }
+        if let Some((child, _)) = emptied {
+            self.deleting.lock().remove(child.as_str());
         }
         if !others.is_empty() {
             let patch = json!({"metadata": {"uid": object::uid(workspace), "finalizers": others}});
@@ -309,7 +351,7 @@ fn has_children(snapshot: &Snapshot, child: &ClusterName) -> bool {
 
 /// An object that must be waited for.
 struct Held {
-    gvr: GroupVersionResource,
+    resource: GroupResource,
     namespace: String,
     name: String,
     uid: String,
@@ -317,36 +359,20 @@ struct Held {
     finalizers: Vec<String>,
 }
 
-/// The objects of a logical cluster that have finalizers which stand for something outside it.
-fn held_objects(store: &Store, cluster: &ClusterName) -> Vec<Held> {
-    let mut held = Vec::new();
-    let snapshot = store.snapshot();
-    for resource in store.resources(cluster) {
-        let Ok(prefix) = Prefix::cluster(&resource, cluster) else { continue };
-        for (key, entry) in snapshot.range(&prefix, None) {
-            if !contains(&entry.value, b"\"finalizers\"") {
-                continue;
-            }
-            let value: Value = serde_json::from_slice(&entry.value).unwrap_or_default();
-            let finalizers: Vec<String> =
-                object::finalizers(&value).filter(|f| !INTERNAL.contains(f)).map(str::to_owned).collect();
-            if finalizers.is_empty() {
-                continue;
-            }
-            let version =
-                value["apiVersion"].as_str().and_then(GroupVersion::parse).map(|gv| gv.version).unwrap_or_default();
-            let parts = key.parts();
-            held.push(Held {
-                gvr: GroupVersionResource::new(parts.group, version, parts.resource),
-                namespace: parts.namespace.to_owned(),
-                name: parts.name.to_owned(),
-                uid: object::uid(&value).to_owned(),
-                deleting: object::is_deleting(&value),
-                finalizers,
-            });
-        }
+/// A stored object and its finalizers that stand for something outside its logical cluster; `None` without any.
+fn holding(bytes: &[u8]) -> Option<(Value, Vec<String>)> {
+    if !contains(bytes, b"\"finalizers\"") {
+        return None;
     }
-    held
+    let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let finalizers: Vec<String> =
+        object::finalizers(&value).filter(|f| !INTERNAL.contains(f)).map(str::to_owned).collect();
+    (!finalizers.is_empty()).then_some((value, finalizers))
+}
+
+/// Whether a stored object must be waited for.
+fn is_held(bytes: &[u8]) -> bool {
+    holding(bytes).is_some()
 }
 
 /// Whether a stored object is being deleted. The word alone does not say so: anyone can call a label like this.

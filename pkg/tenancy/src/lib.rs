@@ -10,7 +10,7 @@ mod initialization;
 use std::sync::Arc;
 
 use kcp_client::Client;
-use kcp_controller::follow_store;
+use kcp_controller::{Kinds, follow_store};
 use kcp_storage::{Prefix, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,8 @@ pub struct Context {
     pub store: Store,
     /// Writes, with the rights of the server itself; its prefix is replaced.
     pub client: Client,
+    /// The types of each logical cluster.
+    pub kinds: Arc<dyn Kinds>,
 }
 
 /// Runs the controllers until `stop`, then lets them finish what they work on.

@@ -131,7 +131,7 @@ pub(crate) fn show(event: &Arc<Event>) -> String {
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let prev = event.prev.as_ref().map_or_else(String::new, |prev| format!("<{}", text(prev)));
-    format!("{} {sign}{}={}{prev}", event.revision, event.key, text(&event.value))
+    format!("{} {sign}{}={}{prev}", event.revision, event.key, text(&event.shown()))
 }
 
 /// Copies a directory.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, ensure};
 use futures_util::StreamExt as _;
+use kcp_apimachinery::GroupVersionResource;
 use kcp_apis::{conditions, core::LOGICAL_CLUSTER};
 use kcp_client::{DeleteParams, ListParams, Patch, WatchParams, WriteParams};
 use kcp_test_framework::{Kcp, PATIENCE, gone, poll, until};
@@ -93,6 +94,75 @@ async fn finalizers_inside_hold_a_workspace() -> Result {
     ensure!(late.as_ref().is_err_and(kcp_client::Error::is_forbidden), "{late:?}");
     let release = json!({"metadata": {"finalizers": null}});
     inside.patch(&configmaps(), "default", "held", "", &Patch::Merge(&release), &WriteParams::default()).await?;
+    gone(&parent, &workspaces(), "", "team").await
+}
+
+/// Deletions reach what is stored in a version that is served no more (CRD-10, G-02, H-01).
+#[tokio::test]
+async fn what_was_stored_in_an_older_version_goes_too() -> Result {
+    let kcp = Kcp::start(&[]).await?;
+    let kubectl = kcp.kubectl()?;
+    kubectl.ok(&["ws", "create", "team", "--enter"])?;
+    kubectl.apply(WIDGETS)?;
+    kubectl.ok(&["create", "namespace", "shop"])?;
+    let inside = kcp.client("root:default:team")?;
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
+    let owner = inside.create(&configmaps(), "default", &owner, &WriteParams::default()).await?;
+    let widget = |name: &str, meta: Value| {
+        let mut widget = json!({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": meta});
+        widget["metadata"]["name"] = name.into();
+        widget
+    };
+    let reference = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]});
+    let (v1, v2) = (gvr("example.org", "widgets"), GroupVersionResource::new("example.org", "v2", "widgets"));
+    for (namespace, object) in [
+        ("shop", widget("a", json!({}))),
+        ("default", widget("owned", json!({"ownerReferences": [reference]}))),
+        ("default", widget("held", json!({"finalizers": ["example.org/hold"]}))),
+        ("default", widget("free", json!({}))),
+    ] {
+        inside.create(&v1, namespace, &object, &WriteParams::default()).await?;
+    }
+    let crds = gvr("apiextensions.k8s.io", "customresourcedefinitions");
+    let versions = |second_served: bool| {
+        let version = |name: &str, served: bool, storage: bool| {
+            json!({
+                "name": name, "served": served, "storage": storage,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            })
+        };
+        json!({"spec": {"versions": [version("v1", false, false), version("v2", second_served, true)]}})
+    };
+    let change = async |second_served: bool| {
+        let (patch, params) = (versions(second_served), WriteParams::default());
+        inside.patch(&crds, "", "widgets.example.org", "", &Patch::Merge(&patch), &params).await.map(drop)
+    };
+    change(true).await?;
+    inside.delete(&namespaces(), "", "shop", &DeleteParams::default()).await?;
+    gone(&inside, &namespaces(), "", "shop").await.context("the namespace is stuck")?;
+    inside.delete(&configmaps(), "default", "owner", &DeleteParams::default()).await?;
+    gone(&inside, &v2, "default", "owned").await.context("the dependent is stuck")?;
+    // With no version served nothing can be reached, but what nobody holds can go.
+    change(false).await?;
+    inside.delete(&crds, "", "widgets.example.org", &DeleteParams::default()).await?;
+    until(&inside, &crds, "", "widgets.example.org", |o| {
+        o.and_then(|o| conditions::get(o, "Terminating"))
+            .is_some_and(|c| c["message"] == "CustomResource deletion is in progress: 1 instances remain")
+    })
+    .await?;
+    change(true).await?;
+    let release = json!({"metadata": {"finalizers": null}});
+    inside.patch(&v2, "default", "held", "", &Patch::Merge(&release), &WriteParams::default()).await?;
+    gone(&inside, &crds, "", "widgets.example.org").await.context("the definition is stuck")?;
+    // The same for a workspace.
+    kubectl.apply(WIDGETS)?;
+    let held = widget("held", json!({"finalizers": ["example.org/hold"]}));
+    inside.create(&v1, "default", &held, &WriteParams::default()).await?;
+    change(true).await?;
+    let parent = kcp.client("root:default")?;
+    parent.delete(&workspaces(), "", "team", &DeleteParams::default()).await?;
+    until(&inside, &v2, "default", "held", |o| o.is_some_and(kcp_apimachinery::object::is_deleting)).await?;
+    inside.patch(&v2, "default", "held", "", &Patch::Merge(&release), &WriteParams::default()).await?;
     gone(&parent, &workspaces(), "", "team").await
 }
 

@@ -1,0 +1,22 @@
+//! What a controller must know of the types of a logical cluster.
+
+use kcp_apimachinery::{GroupResource, GroupVersionKind, GroupVersionResource};
+use kcp_logicalcluster::ClusterName;
+
+/// A resource as it is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// How URLs name it.
+    pub gvr: GroupVersionResource,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+}
+
+/// Which types a logical cluster serves; the server knows.
+pub trait Kinds: Send + Sync {
+    /// The resource of a kind; `None` when the cluster does not serve it.
+    fn resource_of(&self, cluster: &ClusterName, kind: &GroupVersionKind) -> Option<Resource>;
+
+    /// A version in which objects of a resource can be reached, whichever they are stored in; `None` when none is served.
+    fn served(&self, cluster: &ClusterName, resource: &GroupResource) -> Option<GroupVersionResource>;
+}
