@@ -3,12 +3,9 @@
 //! What comes in is bounded before it is believed: nesting, aliases and their expansion, nodes (CVE-2019-11253).
 //! What goes out has sorted keys, as Kubernetes writes it.
 
-use std::{cell::RefCell, fmt};
-
 use kcp_apimachinery::Status;
-use kcp_registry::Body;
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use kcp_registry::{Body, read_tree};
+use serde_json::Value;
 
 /// The deepest nesting that is read.
 const MAX_DEPTH: usize = 100;
@@ -36,11 +33,9 @@ pub(crate) fn parse(bytes: &[u8], duplicates: &mut Vec<String>) -> Result<Value,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
         with_snippet: false,
     };
-    let found = RefCell::new(Vec::new());
-    let read = serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |d| {
-        Tree { path: "", duplicates: &found }.deserialize(d)
-    });
-    duplicates.append(&mut found.into_inner());
+    let mut found = Vec::new();
+    let read = serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |d| read_tree(d, &mut found));
+    duplicates.append(&mut found);
     read.map_err(|e| {
         let text = e.to_string();
         let lower = text.to_lowercase();
@@ -52,73 +47,6 @@ pub(crate) fn parse(bytes: &[u8], duplicates: &mut Vec<String>) -> Result<Value,
             text
         }
     })
-}
-
-/// Reads a tree and notes the keys that occur twice.
-#[derive(Clone, Copy)]
-struct Tree<'a> {
-    path: &'a str,
-    duplicates: &'a RefCell<Vec<String>>,
-}
-
-impl<'de> DeserializeSeed<'de> for Tree<'_> {
-    type Value = Value;
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_some<D: serde::Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
-        self.deserialize(d)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        loop {
-            let path = format!("{}[{}]", self.path, items.len());
-            match seq.next_element_seed(Tree { path: &path, ..self })? {
-                Some(item) => items.push(item),
-                None => return Ok(items.into()),
-            }
-        }
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut all = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
-            let value = map.next_value_seed(Tree { path: &path, ..self })?;
-            if all.insert(key, value).is_some() {
-                self.duplicates.borrow_mut().push(path);
-            }
-        }
-        Ok(all.into())
-    }
 }
 
 /// Reads a YAML body as the JSON that it means. That keys occurred twice is noted, for whoever validates strictly (C-12).

@@ -1,13 +1,11 @@
 //! Reading bodies: one pass from JSON text to a tree, and the checks of what the body says it is (N-04, N-13, C-12).
 
-use std::fmt;
-
 use kcp_apimachinery::{FieldError, FieldPath, GroupVersion, Status, field::go_quote};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::{
     request::Body,
+    tree::read_tree,
     types::{ResourceInfo, TypeTable},
 };
 
@@ -15,7 +13,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) value: Value,
-    /// The paths of keys that occurred twice; the last value of each was taken.
+    /// See [`read_tree`].
     pub(crate) duplicates: Vec<String>,
 }
 
@@ -23,101 +21,9 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(body: &Body) -> Result<Parsed, serde_json::Error> {
     let mut duplicates = body.duplicates.clone();
     let mut reader = serde_json::Deserializer::from_slice(&body.json);
-    let value = Tree { at: None, duplicates: &mut duplicates }.deserialize(&mut reader)?;
+    let value = read_tree(&mut reader, &mut duplicates)?;
     reader.end()?;
     Ok(Parsed { value, duplicates })
-}
-
-/// Where the parser is: a list of frames on its stack, turned into text only when there is something to report.
-#[derive(Clone, Copy)]
-enum Step<'a> {
-    Key(&'a str),
-    Index(usize),
-}
-
-#[derive(Clone, Copy)]
-struct Frame<'a> {
-    step: Step<'a>,
-    above: Option<&'a Frame<'a>>,
-}
-
-impl fmt::Display for Frame<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(above) = self.above {
-            above.fmt(f)?;
-        }
-        match self.step {
-            Step::Key(key) if self.above.is_some() => write!(f, ".{key}"),
-            Step::Key(key) => f.write_str(key),
-            Step::Index(index) => write!(f, "[{index}]"),
-        }
-    }
-}
-
-struct Tree<'a, 'd> {
-    at: Option<&'a Frame<'a>>,
-    duplicates: &'d mut Vec<String>,
-}
-
-impl<'de> DeserializeSeed<'de> for Tree<'_, '_> {
-    type Value = Value;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tree<'_, '_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Bool(v))
-    }
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(v).map_or(Value::Null, Value::Number))
-    }
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(Value::String(v.to_owned()))
-    }
-    fn visit_string<E>(self, v: String) -> Result<Value, E> {
-        Ok(Value::String(v))
-    }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut list = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(64));
-        loop {
-            let frame = Frame { step: Step::Index(list.len()), above: self.at };
-            match seq.next_element_seed(Tree { at: Some(&frame), duplicates: self.duplicates })? {
-                Some(item) => list.push(item),
-                None => return Ok(Value::Array(list)),
-            }
-        }
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
-            let frame = Frame { step: Step::Key(&key), above: self.at };
-            let value = access.next_value_seed(Tree { at: Some(&frame), duplicates: self.duplicates })?;
-            if map.contains_key(&key) {
-                let path = frame.to_string();
-                if !self.duplicates.contains(&path) {
-                    self.duplicates.push(path);
-                }
-            }
-            map.insert(key, value);
-        }
-        Ok(Value::Object(map))
-    }
 }
 
 /// What Go's parser says of a text that is no JSON, as far as clients look at it.

@@ -26,6 +26,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tree;
 mod type_table;
 pub mod types;
 pub mod virtuals;
@@ -41,6 +42,7 @@ pub use request::{
 };
 pub use strategy::{Plain, Strategy, StrategyContext};
 pub use tenancy::{Resolved, Tenancy};
+pub use tree::read_tree;
 pub use types::{
     Columns, FieldGetter, GroupInfo, LazySchema, Printer, ResourceInfo, ScalePaths, SelectableField, StorageInfo,
     SubresourceInfo, TypeTable, TypeTableBuilder, VersionInfo,

@@ -26,6 +26,8 @@ use crate::{
 
 /// How many initial events are returned at once.
 const STRETCH: usize = 256;
+/// About so many bytes of events are returned at once: what a client does not read is held for it.
+const STRETCH_BYTES: usize = 256 << 10;
 
 /// The annotation of the bookmark that ends the initial events (W-10).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -94,6 +96,8 @@ pub struct WatchStream {
     marker: bool,
     /// The changes; `None` when nothing can ever match, or what is left of the stream is an error.
     changes: Option<Watcher>,
+    /// Changes that were taken from the log and are still to be shown.
+    taken: std::vec::IntoIter<Arc<Event>>,
     /// What the type depends on, and whose end is the end of the stream.
     ground: Option<Ground>,
     bookmarks: bool,
@@ -140,6 +144,7 @@ impl Registry {
             initial: None,
             marker: initial && options.send_initial_events == Some(true) && options.allow_watch_bookmarks,
             changes: None,
+            taken: Vec::new().into_iter(),
             ground,
             bookmarks: options.allow_watch_bookmarks,
             start,
@@ -240,6 +245,10 @@ impl WatchStream {
             return Poll::Ready(Some(events));
         }
         loop {
+            let shown = self.next_taken();
+            if !shown.is_empty() {
+                return Poll::Ready(Some(shown));
+            }
             // Asked before the changes are: those up to the end are in the log then.
             let info = Arc::clone(self.renderer.info());
             let last = self.ground.as_mut().and_then(|g| g.poll(&info, cx));
@@ -248,15 +257,9 @@ impl WatchStream {
                 return if self.ended { Poll::Ready(None) } else { Poll::Pending };
             };
             match changes.poll_next(cx) {
-                Poll::Ready(Ok(events)) => {
-                    let shown: Vec<WatchEvent> = events
-                        .iter()
-                        .filter(|e| last.is_none_or(|last| e.revision <= last))
-                        .filter_map(|e| self.map(e))
-                        .collect();
-                    if !shown.is_empty() {
-                        return Poll::Ready(Some(shown));
-                    }
+                Poll::Ready(Ok(mut events)) => {
+                    events.retain(|e| last.is_none_or(|last| e.revision <= last));
+                    self.taken = events.into_iter();
                 }
                 Poll::Ready(Err(WatchError::Compacted { oldest })) => {
                     // Too slow (W-18): the client starts over.
@@ -282,9 +285,9 @@ impl WatchStream {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Everything up to this revision has been returned. 0 while initial events are outstanding.
+    /// Everything up to this revision has been returned. 0 while initial events or a part of a revision are outstanding.
     pub fn position(&self) -> Revision {
-        if self.initial.is_some() || self.marker {
+        if self.initial.is_some() || self.marker || !self.taken.as_slice().is_empty() {
             return 0;
         }
         self.changes.as_ref().map_or(self.start, |c| c.position().max(self.start))
@@ -318,18 +321,35 @@ impl WatchStream {
     fn next_initial(&mut self) -> Option<Vec<WatchEvent>> {
         let mut out = Vec::new();
         if let Some(items) = &mut self.initial {
-            while out.len() < STRETCH {
+            let mut bytes = 0;
+            while out.len() < STRETCH && bytes < STRETCH_BYTES {
                 let Some(found) = items.next_found() else {
                     self.initial = None;
                     break;
                 };
-                out.push(WatchEvent::new(WatchEventType::Added, items.render(&found), found.revision));
+                let event = WatchEvent::new(WatchEventType::Added, items.render(&found), found.revision);
+                bytes += event.frame.len();
+                out.push(event);
             }
         }
         if self.initial.is_none() && std::mem::take(&mut self.marker) {
             out.push(self.bookmark_at(self.start, true));
         }
         if out.is_empty() { None } else { Some(out) }
+    }
+
+    /// The next stretch of the changes that were taken from the log.
+    fn next_taken(&mut self) -> Vec<WatchEvent> {
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        while bytes < STRETCH_BYTES {
+            let Some(event) = self.taken.next() else { break };
+            if let Some(shown) = self.map(&event) {
+                bytes += shown.frame.len();
+                out.push(shown);
+            }
+        }
+        out
     }
 
     /// What a change is to this watcher (S-06); nothing when it concerns objects that are not selected.

@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::node::{Additional, MAX_DEPTH, NodeRef, Origin, Schema};
 use crate::numbers;
 
+/// How many dropped fields are reported at most, as in Kubernetes' strict decoder.
+const MAX_REPORTED: usize = 100;
+
 impl Schema {
     /// Drops the fields that the schema does not know and returns their paths (`spec.x`,
     /// `spec.list[0].y`), those of the metadata first, then sorted. Numbers of custom objects get their one form on the way.
@@ -71,7 +74,7 @@ impl Pruner {
                     (None, _) if preserve => {}
                     (None, Additional::Any) => self.value(None, field, false, depth + 1),
                     (None, Additional::None) => {
-                        if !self.quiet {
+                        if !self.quiet && self.dropped.len() < MAX_REPORTED {
                             self.dropped.push(self.path.clone());
                         }
                         return false;

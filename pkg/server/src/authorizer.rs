@@ -7,7 +7,7 @@
 //! Users are seen differently in different logical clusters: a service account has its name at home only; whoever is
 //! impersonated with the rights of one logical cluster is nobody in particular in all others.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use kcp_apimachinery::{UserInfo, user};
 use kcp_apis::tenancy;
@@ -41,8 +41,8 @@ impl Policies for RbacSource {
     }
 }
 
-/// The deepest workspace whose rights are worked out; deeper ones are refused.
-const MAX_DEPTH: usize = 64;
+/// How many workspaces are looked at to work out the rights in one; whatever needs more is refused.
+const MAX_CLUSTERS: usize = 64;
 /// The types that everyone may use, besides those that RBAC grants.
 const USABLE_TYPES: [&str; 3] = [tenancy::types::ORGANIZATION, tenancy::types::TEAM, tenancy::types::UNIVERSAL];
 
@@ -131,7 +131,7 @@ impl ServerAuthorizer {
     }
 
     fn entry_of(&self, cluster: &ClusterName, user: &UserInfo) -> Entry {
-        if self.workspaces { self.entry(cluster, user, 0) } else { Entry::Access }
+        if self.workspaces { self.entry(cluster, user, &mut HashMap::new()) } else { Entry::Access }
     }
 
     /// The user as a logical cluster sees it: service accounts of others under another name, with the groups of how far it may enter.
@@ -167,11 +167,14 @@ impl ServerAuthorizer {
 
     /// How far a user may enter a workspace: what the RBAC of its parent says of `workspaces/content`, whoever made it as
     /// admin, its own service accounts, and everyone with credentials in `root`.
-    fn entry(&self, cluster: &ClusterName, user: &UserInfo, depth: usize) -> Entry {
+    ///
+    /// `known` holds what was found out already: workspaces and the types that initialise them may lie in each other, so
+    /// without it a tenant could build a tree that takes for ever. Who is being looked at is refused until he is known.
+    fn entry(&self, cluster: &ClusterName, user: &UserInfo, known: &mut HashMap<ClusterName, Entry>) -> Entry {
         if user.in_group(user::MASTERS) {
             return Entry::Admin;
         }
-        if !user.in_group(user::AUTHENTICATED) || depth > MAX_DEPTH {
+        if !user.in_group(user::AUTHENTICATED) {
             return Entry::Refused;
         }
         if user.service_account_cluster() == Some(cluster.as_str()) {
@@ -183,26 +186,35 @@ impl ServerAuthorizer {
         if self.tree.is_owner(cluster, user) {
             return Entry::Admin;
         }
+        if let Some(entry) = known.get(cluster) {
+            return *entry;
+        }
+        if known.len() >= MAX_CLUSTERS {
+            return Entry::Refused;
+        }
         let Some((parent, name)) = self.tree.parent(cluster) else { return Entry::Refused };
-        let above = self.entry(&parent, user, depth + 1);
+        known.insert(cluster.clone(), Entry::Refused);
+        let above = self.entry(&parent, user, known);
         let (resource, subresource) = tenancy::CONTENT_SUBRESOURCE.split_once('/').unwrap_or_default();
         let may = |verb| {
             let question = Attributes { subresource, ..Attributes::resource(user, verb, tenancy::GROUP, resource) };
             self.stored(&parent, above, &question.named("", &name))
         };
-        if may(tenancy::ADMIN_VERB) || self.initializes(cluster, user, depth) {
+        let entry = if may(tenancy::ADMIN_VERB) || self.initializes(cluster, user, known) {
             Entry::Admin
         } else if may(tenancy::ACCESS_VERB) {
             Entry::Access
         } else {
             Entry::Refused
-        }
+        };
+        known.insert(cluster.clone(), entry);
+        entry
     }
 
     /// Whether the workspace waits for an initializer that the user may act as.
-    fn initializes(&self, cluster: &ClusterName, user: &UserInfo, depth: usize) -> bool {
+    fn initializes(&self, cluster: &ClusterName, user: &UserInfo, known: &mut HashMap<ClusterName, Entry>) -> bool {
         self.tree.initializers(cluster).iter().any(|(holder, name)| {
-            let above = self.entry(holder, user, depth + 1);
+            let above = self.entry(holder, user, known);
             let (group, resource) = (tenancy::GROUP, tenancy::WORKSPACE_TYPE.resource);
             let question = Attributes::resource(user, tenancy::INITIALIZE_VERB, group, resource).named("", name);
             above > Entry::Refused && self.stored(holder, above, &question)

@@ -363,3 +363,37 @@ fn physical_clusters_have_rbac_only() {
         assert_eq!(entry(&a, "system:admin", &user), want, "{}", user.username);
     }
 }
+
+/// Workspaces in each other, each waiting for eight initializers of its parent.
+struct Nest(std::sync::atomic::AtomicUsize);
+
+impl Tree for Nest {
+    fn parent(&self, cluster: &ClusterName) -> Option<(ClusterName, String)> {
+        let depth: usize = cluster.as_str().strip_prefix('w')?.parse().ok()?;
+        let parent = if depth == 0 { ClusterName::root() } else { name(&format!("w{}", depth - 1)) };
+        Some((parent, "w".into()))
+    }
+
+    fn child(&self, _: &ClusterName, _: &str) -> Option<ClusterName> {
+        None
+    }
+
+    fn is_owner(&self, _: &ClusterName, _: &UserInfo) -> bool {
+        false
+    }
+
+    fn initializers(&self, cluster: &ClusterName) -> Vec<(ClusterName, String)> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.parent(cluster)
+            .map(|(parent, _)| (0..8).map(|i| (parent.clone(), format!("t{i}"))).collect())
+            .unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_nest_of_initializers_is_looked_at_once() {
+    let nest = Arc::new(Nest(0.into()));
+    let a = ServerAuthorizer::new(Arc::new(World::new()), nest.clone(), true);
+    assert!(!asked(&a, "w40", &Attributes::path(&person("bob", &[]), "get", "/api")).allowed);
+    assert_eq!(nest.0.load(std::sync::atomic::Ordering::Relaxed), 41);
+}

@@ -92,6 +92,30 @@ async fn first_what_is_then_what_changes() {
 }
 
 #[tokio::test]
+async fn large_events_come_in_small_stretches() {
+    let f = Fixture::new().await;
+    let request = f.request("v1/configmaps", "a");
+    let mut live = f.registry.watch(&request, &ListOptions::default()).await.unwrap();
+    ready(&mut live);
+    for i in 0..6 {
+        let object = json!({"metadata": {"name": format!("c{i}")}, "data": {"x": "y".repeat(200 << 10)}});
+        f.make("v1/configmaps", "a", object).await.unwrap();
+    }
+    let initial = f.registry.watch(&request, &ListOptions::default()).await.unwrap();
+    for mut stream in [live, initial] {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut stretches = Vec::new();
+        while let Poll::Ready(Some(events)) = stream.poll_next(&mut cx) {
+            stretches.push(events.len());
+            let over = stretches.iter().sum::<usize>() == 6;
+            assert!(over || stream.position() == 0 || stream.position() < f.registry.store().revision());
+        }
+        assert_eq!(stretches, [2, 2, 2]);
+        assert_eq!(stream.position(), f.registry.store().revision());
+    }
+}
+
+#[tokio::test]
 async fn objects_enter_and_leave_a_selection() {
     // S-06, W-21
     let f = fixture().await;

@@ -11,6 +11,7 @@ use crate::{
     options::WriteVerb,
     registry::Registry,
     request::{Body, PatchKind, Request, WriteOptions, Written},
+    tree::check_paths,
 };
 
 /// A patch, parsed.
@@ -106,6 +107,7 @@ impl Call<'_> {
             Patch::Json(patch) => {
                 let mut value = base.clone();
                 patch.apply(&mut value)?;
+                check_paths(&value)?;
                 value
             }
             Patch::Merge(patch) => {

@@ -2,6 +2,7 @@
 
 use kcp_admission::Operation;
 use kcp_apimachinery::{FieldErrors, FieldPath, Status, object, status::reason, validation};
+use kcp_authorization::{Attributes, forbidden};
 use kcp_merge::managed;
 use kcp_storage::{Expect, Key, Op, Snapshot};
 use serde_json::Value;
@@ -12,6 +13,7 @@ use super::{
     revision_required,
 };
 use crate::{
+    authority::Access,
     decode, encode,
     options::WriteVerb,
     read::{Existing, find, key_of},
@@ -148,9 +150,11 @@ impl Call<'_> {
         let main = self.request.subresource.is_empty();
         match change {
             Change::Replace(value) if main && self.info.strategy.allow_create_on_update() => {
+                self.authorize_create()?;
                 Ok(Produced { value: value.clone(), tracked: false })
             }
             Change::Patch(patch) if main && patch.is_apply() => {
+                self.authorize_create()?;
                 let mut produced = self.patched(patch, None, snapshot)?;
                 let meta = object::meta_mut(&mut produced.value);
                 meta.entry("name").or_insert_with(|| self.request.name.as_str().into());
@@ -167,6 +171,27 @@ impl Call<'_> {
             }
             _ => Err(self.not_found()),
         }
+    }
+
+    /// Who makes an object by changing it needs the right to create it too (AZ-11).
+    fn authorize_create(&self) -> Result<(), Status> {
+        let Some(authority) = self.registry.authority() else { return Ok(()) };
+        let gvk = &self.info.gvk;
+        let access = Access {
+            verb: "create",
+            group: &gvk.group,
+            version: &gvk.version,
+            resource: &self.info.resource,
+            namespace: self.namespace(),
+            name: &self.request.name,
+            ..Access::default()
+        };
+        let verdict = authority.authorize(self.cluster, &self.request.user, &access);
+        if verdict.allowed {
+            return Ok(());
+        }
+        let question = Attributes::resource(&self.request.user, access.verb, access.group, access.resource);
+        Err(forbidden(&question.named(access.namespace, access.name), verdict.reason))
     }
 
     /// The client's idea of which object it changes must be right (U-01, U-02, U-03, A-05).

@@ -12,6 +12,9 @@ use super::numeric::is_integer;
 use super::rules::Rules;
 use crate::node::{Additional, ListType, MAX_DEPTH, NodeRef, ValueKind};
 
+/// How many findings are reported at most: nobody reads more, and a body could be made to have a million.
+pub(crate) const MAX_FINDINGS: usize = 100;
+
 /// Findings, and how many checks ran: the branch of an anyOf that got furthest tells its errors.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -25,6 +28,9 @@ impl Outcome {
     }
 
     pub(crate) fn add(&mut self, error: FieldError) {
+        if self.errors.len() >= MAX_FINDINGS {
+            return;
+        }
         // Branches of junctors may find the same twice.
         if !self.errors.iter().any(|known| known.path == error.path && known.message == error.message) {
             self.errors.push(error);

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use kcp_apimachinery::{FieldError, FieldErrorKind, FieldErrors, FieldPath};
 use serde_json::{Map, Value};
 
-use super::golang::{display, invalid, json};
+use super::{
+    check::MAX_FINDINGS,
+    golang::{display, invalid, json},
+};
 use crate::node::{ListType, MAX_DEPTH, NodeRef};
 
 /// Reports items that occur twice in sets and map lists at and below `value`.
@@ -68,7 +71,7 @@ fn duplicates(
     for (index, value) in values.enumerate() {
         let times = seen.entry(value).or_insert(0);
         *times += 1;
-        if *times == 2 {
+        if *times == 2 && errors.len() < MAX_FINDINGS {
             let label = format!("Duplicate value: {}", shown(index));
             errors.push(FieldError::plain(FieldErrorKind::Duplicate, &path.index(index), &label, ""));
         }

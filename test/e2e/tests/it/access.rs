@@ -1,7 +1,7 @@
 //! Who may enter which workspace, and as whom.
 
 use anyhow::ensure;
-use kcp_client::{DeleteParams, ListParams, WriteParams};
+use kcp_client::{DeleteParams, ListParams, Patch, WriteParams};
 use kcp_test_framework::{Kcp, Kubectl, poll};
 use serde_json::json;
 
@@ -33,6 +33,37 @@ fn access(user: &str, workspace: &str, verb: &str) -> String {
     format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {workspace}-{verb}\nrules:\n- apiGroups: [tenancy.kcp.io]\n  resources: [workspaces/content]\n  resourceNames: [{workspace}]\n  verbs: [{verb}]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: {workspace}-{verb}-{user}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {workspace}-{verb}}}\nsubjects:\n- {{apiGroup: rbac.authorization.k8s.io, kind: User, name: {user}}}\n"
     )
+}
+
+/// To make an object by changing it one must be allowed to create it as well (AZ-11).
+#[tokio::test]
+async fn whoever_may_only_change_makes_nothing() -> Result {
+    let (kcp, alice) = acme().await?;
+    alice.ok(&["ws", "use", ":root:acme:team"])?;
+    let parent = kcp.kubectl()?;
+    parent.ok(&["ws", "use", ":root:acme"])?;
+    parent.apply(&access("bob", "team", "access"))?;
+    let resources = "--resource=configmaps,leases.coordination.k8s.io";
+    alice.ok(&["create", "clusterrole", "changer", "--verb=get,patch,update", resources])?;
+    alice.ok(&["create", "clusterrolebinding", "changer", "--clusterrole=changer", "--user=bob"])?;
+    let bob = kcp.client_as("root:acme:team", "bob-token")?;
+    let params = WriteParams::manager("bob");
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}});
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}});
+    let leases = gvr("coordination.k8s.io", "leases");
+    let applied = bob.patch(&configmaps(), "default", "c", "", &Patch::Apply(&config), &params).await;
+    let put = bob.update(&leases, "default", "l", "", &lease, &params).await;
+    for (refused, resource) in [(applied, "configmaps"), (put, "leases")] {
+        let refused = refused.unwrap_err();
+        let text = format!("cannot create resource \"{resource}\"");
+        ensure!(refused.is_forbidden() && refused.to_string().contains(&text), "{refused}");
+    }
+    alice.ok(&["create", "configmap", "c"])?;
+    bob.patch(&configmaps(), "default", "c", "", &Patch::Apply(&config), &params).await.map(drop)?;
+    alice.ok(&["create", "role", "maker", "--verb=create", "--resource=leases.coordination.k8s.io"])?;
+    alice.ok(&["create", "rolebinding", "maker", "--role=maker", "--user=bob"])?;
+    bob.update(&leases, "default", "l", "", &lease, &params).await.map(drop)?;
+    Ok(())
 }
 
 #[tokio::test]
