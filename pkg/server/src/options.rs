@@ -135,7 +135,8 @@ pub struct Options {
         help_heading = "Storage"
     )]
     pub watch_window_events: usize,
-    /// How many MiB of earlier states of objects are kept for watches to resume from
+    /// How many MiB of earlier states of objects are kept for watches to resume from; never more than half of what is
+    /// stored, but 8 MiB in any case
     #[arg(long, env = "KCP_WATCH_WINDOW_MIB", default_value_t = 128, value_name = "MIB", help_heading = "Storage")]
     pub watch_window_mib: u64,
     /// MiB of disk that must stay free; with less, writes are refused with 507 until there is space again

@@ -15,7 +15,8 @@ pub struct Window {
     pub max_age: Duration,
     /// At most so many events are kept.
     pub max_events: usize,
-    /// At most so many bytes are kept beyond the current objects.
+    /// At most so many bytes are kept beyond the current objects; and at most half as many as those have, but 8 MiB in
+    /// any case: a watcher that is told to list anew loses little when there is little to list.
     pub max_bytes: u64,
 }
 
@@ -26,6 +27,9 @@ impl Default for Window {
     }
 }
 
+/// What the past may take however little there is at present.
+const SMALLEST: u64 = 8 << 20;
+
 /// How many of the newest events may keep what they look like on the wire.
 const FRAMES: usize = 1024;
 
@@ -35,6 +39,8 @@ pub(crate) struct History {
     window: Window,
     events: VecDeque<Arc<Event>>,
     bytes: u64,
+    /// Bytes of the current objects.
+    present: u64,
     /// Every event with a higher revision is here.
     floor: Revision,
     /// `(t, r)`: at `t`, `r` was the newest revision. Coarse: at most sixteen over the maximal age.
@@ -46,7 +52,7 @@ pub(crate) struct History {
 impl History {
     /// Nothing is known of `floor` and what was before.
     pub(crate) fn new(window: Window, floor: Revision) -> Self {
-        Self { window, events: VecDeque::new(), bytes: 0, floor, marks: VecDeque::new(), aged: floor }
+        Self { window, events: VecDeque::new(), bytes: 0, present: 0, floor, marks: VecDeque::new(), aged: floor }
     }
 
     pub(crate) fn events(&self) -> &VecDeque<Arc<Event>> {
@@ -70,6 +76,16 @@ impl History {
         }
     }
 
+    /// Notes how many bytes the current objects have.
+    pub(crate) fn fit(&mut self, present: u64) {
+        self.present = present;
+    }
+
+    /// How many bytes may be kept.
+    fn most_bytes(&self) -> u64 {
+        (self.present / 2).max(SMALLEST).min(self.window.max_bytes)
+    }
+
     /// Notes the time, and when the next events come of age; `None` when there are none to wait for.
     pub(crate) fn tick(&mut self, now: Instant, revision: Revision) -> Option<Instant> {
         let step = self.window.max_age / 16;
@@ -88,7 +104,7 @@ impl History {
 
     /// Whether there is something that the window no longer holds.
     pub(crate) fn is_over(&self) -> bool {
-        let over = self.events.len() > self.window.max_events || self.bytes > self.window.max_bytes;
+        let over = self.events.len() > self.window.max_events || self.bytes > self.most_bytes();
         over || self.events.front().is_some_and(|event| event.revision <= self.aged)
     }
 
@@ -214,6 +230,18 @@ mod tests {
         assert_eq!((revisions(&history.compact(100)), history.floor()), (vec![3, 4, 4], 4));
         assert_eq!((history.is_over(), history.compact(100).len(), history.events().len()), (false, 0, 1));
         assert_eq!(history.bytes(), event(5).weight());
+    }
+
+    #[test]
+    fn the_past_is_in_proportion_to_the_present() {
+        let sized = |max_bytes, present| {
+            let mut history = history(Window { max_bytes, ..Window::default() }, []);
+            history.fit(present);
+            history.most_bytes() >> 20
+        };
+        for (max_mib, present_mib, wanted) in [(64, 0, 8), (64, 10, 8), (64, 40, 20), (64, 1000, 64), (4, 1000, 4)] {
+            assert_eq!(sized(max_mib << 20, present_mib << 20), wanted, "{max_mib} {present_mib}");
+        }
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl State {
             state.count(key, None, Some(entry.value.len()));
         }
         state.index = objects.into_iter().collect();
+        state.history.fit(state.total.bytes);
         state
     }
 
@@ -74,6 +75,7 @@ impl State {
             self.remember(Arc::clone(event));
         }
         self.revision = revision;
+        self.history.fit(self.total.bytes);
     }
 
     /// Appends an event to the history.
