@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use crate::{
     batch::{Batch, CommitError, Op, Unless},
     engine::Row,
@@ -18,6 +20,9 @@ use crate::{
 /// When one write replaces or deletes more than this, a restart will not remember what was there: it would be one row,
 /// larger than any window and, from 1.5 GiB on, larger than a row can be.
 const MOST_REMEMBERED: usize = 256 << 20;
+
+/// A batch that replaces more bytes than this leaves them where they are.
+const MOST_MOVED: usize = 1 << 20;
 
 /// The commits that one write makes durable.
 pub(crate) struct Group<'a> {
@@ -52,32 +57,32 @@ impl<'a> Group<'a> {
     pub(crate) fn admit(&mut self, batch: &Batch) -> Result<Revision, CommitError> {
         self.check(batch)?;
         let revision = self.revision + 1;
-        let mut events = Vec::with_capacity(batch.ops.len());
-        let mut change = |overlay: &mut HashMap<Key, Option<Entry>>, key: &Key, next: Option<Entry>| {
-            let prev = overlay.get(key).map_or_else(|| self.state.index.get(key.as_str()), Option::as_ref);
-            let event = Event::between(revision, key.clone(), prev, next.as_ref());
-            if let Some(event) = event {
-                overlay.insert(key.clone(), next);
-                events.push(Arc::new(event));
-            }
-        };
+        let mut changes = Vec::with_capacity(batch.ops.len());
+        let mut purged = HashSet::new();
         for op in &batch.ops {
             match op {
                 Op::Put { key, value, .. } => {
-                    change(&mut self.overlay, key, Some(Entry::new(value, revision)));
+                    let next = Some(Entry::new(value, revision));
+                    changes.push(Change { key: key.clone(), prev: self.current(key).cloned(), next });
                     self.puts.push(key.clone());
                 }
-                Op::Delete { key, .. } => change(&mut self.overlay, key, None),
-                Op::Check { .. } => {}
-                Op::PurgeCluster { cluster, .. } => {
-                    let spared: HashSet<&Key> = batch.ops.iter().filter_map(written).collect();
-                    let pending = self.puts.iter().filter(|key| key.parts().cluster == cluster.as_str());
-                    let doomed: Vec<Key> =
-                        self.state.keys_of(cluster.as_str()).into_iter().chain(pending.cloned()).collect();
-                    for key in doomed.iter().filter(|key| !spared.contains(key)) {
-                        change(&mut self.overlay, key, None);
-                    }
+                Op::Delete { key, .. } => {
+                    changes.push(Change { key: key.clone(), prev: self.current(key).cloned(), next: None });
                 }
+                Op::Check { .. } => {}
+                Op::PurgeCluster { cluster, .. } if purged.insert(cluster) => {
+                    changes.append(&mut self.doomed(cluster.as_str(), batch));
+                }
+                Op::PurgeCluster { .. } => {}
+            }
+        }
+        move_together(&mut changes);
+        let mut events = Vec::with_capacity(changes.len());
+        for Change { key, prev, next } in changes {
+            let event = Event::between(revision, key.clone(), prev.as_ref(), next.as_ref());
+            if let Some(event) = event {
+                events.push(Arc::new(event));
+                self.overlay.insert(key, next);
             }
         }
         if !events.is_empty() {
@@ -86,6 +91,16 @@ impl<'a> Group<'a> {
             self.commits.push((revision, events));
         }
         Ok(self.revision)
+    }
+
+    /// What a purge takes away.
+    fn doomed(&self, cluster: &str, batch: &Batch) -> Vec<Change> {
+        let spared: HashSet<&Key> = batch.ops.iter().filter_map(written).collect();
+        let pending = self.puts.iter().filter(|key| key.parts().cluster == cluster);
+        let stored = self.state.keys_of(cluster);
+        let mut seen = HashSet::new();
+        let keys = stored.iter().chain(pending).filter(|key| !spared.contains(key) && seen.insert(*key));
+        keys.map(|key| Change { key: key.clone(), prev: self.current(key).cloned(), next: None }).collect()
     }
 
     fn current(&self, key: &Key) -> Option<&Entry> {
@@ -152,6 +167,34 @@ impl<'a> Group<'a> {
         let remembered = most.is_some_and(|most| replaced <= most);
         rows.push(row::log(first.0, last.0, self.totals, remembered.then_some(events)));
         rows
+    }
+}
+
+/// What becomes of a key.
+struct Change {
+    key: Key,
+    prev: Option<Entry>,
+    next: Option<Entry>,
+}
+
+/// Copies what a batch leaves to the log into one piece. What it replaces was made at different times and lies
+/// scattered; kept one by one, a few values hold on to the memory of all that has gone around them.
+fn move_together(changes: &mut [Change]) {
+    let size = changes.iter().filter_map(|change| change.prev.as_ref()).map(|prev| prev.value.len()).sum();
+    if size > MOST_MOVED {
+        return;
+    }
+    let mut piece = Vec::with_capacity(size);
+    for Change { key, prev, next } in &mut *changes {
+        let Some(prev) = prev else { continue };
+        piece.extend_from_slice(&prev.value);
+        if next.is_none() {
+            *key = key.copied();
+        }
+    }
+    let mut piece = Bytes::from(piece);
+    for prev in changes.iter_mut().filter_map(|change| change.prev.as_mut()) {
+        prev.value = piece.split_to(prev.value.len());
     }
 }
 

@@ -94,6 +94,11 @@ impl Key {
         &self.0
     }
 
+    /// The same key in memory of its own.
+    pub(crate) fn copied(&self) -> Self {
+        Self(Arc::from(self.as_str()))
+    }
+
     /// The parts it was built from.
     pub fn parts(&self) -> KeyParts<'_> {
         let mut fields = self.0.split('\0');
