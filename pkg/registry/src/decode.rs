@@ -3,6 +3,7 @@
 use std::fmt;
 
 use kcp_apimachinery::{FieldError, FieldPath, GroupVersion, Status, field::go_quote};
+use kcp_merge::MAX_DEPTH;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -23,7 +24,7 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(body: &Body) -> Result<Parsed, serde_json::Error> {
     let mut duplicates = body.duplicates.clone();
     let mut reader = serde_json::Deserializer::from_slice(&body.json);
-    let value = Tree { at: None, duplicates: &mut duplicates }.deserialize(&mut reader)?;
+    let value = Tree { at: None, room: MAX_DEPTH, duplicates: &mut duplicates }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(Parsed { value, duplicates })
 }
@@ -56,7 +57,15 @@ impl fmt::Display for Frame<'_> {
 
 struct Tree<'a, 'd> {
     at: Option<&'a Frame<'a>>,
+    /// How many levels may follow.
+    room: usize,
     duplicates: &'d mut Vec<String>,
+}
+
+impl Tree<'_, '_> {
+    fn descend<E: serde::de::Error>(&self) -> Result<usize, E> {
+        self.room.checked_sub(1).ok_or_else(|| E::custom("exceeded max depth"))
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Tree<'_, '_> {
@@ -94,20 +103,22 @@ impl<'de> Visitor<'de> for Tree<'_, '_> {
         Ok(Value::Null)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let room = self.descend()?;
         let mut list = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(64));
         loop {
             let frame = Frame { step: Step::Index(list.len()), above: self.at };
-            match seq.next_element_seed(Tree { at: Some(&frame), duplicates: self.duplicates })? {
+            match seq.next_element_seed(Tree { at: Some(&frame), room, duplicates: self.duplicates })? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
             }
         }
     }
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let room = self.descend()?;
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             let frame = Frame { step: Step::Key(&key), above: self.at };
-            let value = access.next_value_seed(Tree { at: Some(&frame), duplicates: self.duplicates })?;
+            let value = access.next_value_seed(Tree { at: Some(&frame), room, duplicates: self.duplicates })?;
             if map.contains_key(&key) {
                 let path = frame.to_string();
                 if !self.duplicates.contains(&path) {
@@ -298,6 +309,13 @@ mod tests {
         let parsed = parse(&body).unwrap();
         assert_eq!(parsed.value, json!({"a": 2, "l": [{"x": 1}, {"x": 3}], "m": {"k": "z"}}));
         assert_eq!(parsed.duplicates, ["a", "l[1].x", "m.k"]);
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let parsed = |levels: usize| parse(&Body::json(format!("{}{}", "[".repeat(levels), "]".repeat(levels))));
+        assert!(parsed(MAX_DEPTH).is_ok());
+        assert!(parsed(MAX_DEPTH + 1).unwrap_err().to_string().starts_with("exceeded max depth"));
     }
 
     #[test]
