@@ -5,6 +5,11 @@
 
 use std::cmp::Ordering;
 
+/// The raw value at the beginning of `bytes`.
+pub(crate) fn value(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(..value_end(bytes)?)
+}
+
 /// The raw value of `key` in the object that starts at the beginning of `object`.
 pub(crate) fn member<'a>(object: &'a [u8], key: &str) -> Option<&'a [u8]> {
     entries(object)?.find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value)
