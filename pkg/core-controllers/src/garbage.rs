@@ -208,8 +208,15 @@ impl Controller {
             }
             return Ok(Action::Done);
         }
-        let policy =
-            if !waiting.is_empty() && !self.dependents(key, object).is_empty() { "Foreground" } else { "Background" };
+        let policy = if !waiting.is_empty() && !self.dependents(key, object).is_empty() {
+            "Foreground"
+        } else if object.has_finalizer(ORPHAN) {
+            "Orphan"
+        } else if object.has_finalizer(FOREGROUND) {
+            "Foreground"
+        } else {
+            "Background"
+        };
         let params = DeleteParams {
             uid: Some(object.metadata.uid.to_string()),
             resource_version: Some(object.metadata.resource_version.to_string()),

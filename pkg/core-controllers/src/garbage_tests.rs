@@ -114,3 +114,28 @@ async fn owners_that_are_served_without_being_stored_hold() {
     other["metadata"]["ownerReferences"][0]["uid"] = "another".into();
     assert_eq!(requests("d", &[other]).await[0].0, "DELETE d", "the name alone does not count");
 }
+
+/// What the object was given to be deleted with is not overruled, unless an owner waits for all that is below it.
+#[tokio::test]
+async fn the_policy_follows_the_finalizers() {
+    let waits = || map("waits", true, &[FOREGROUND], &[]);
+    let below = || map("below", false, &[], &["!d"]);
+    for (finalizers, owner, others, policy) in [
+        (vec![], "gone", vec![], "Background"),
+        (vec!["example.dev/hold"], "gone", vec![below()], "Background"),
+        (vec![ORPHAN], "gone", vec![], "Orphan"),
+        (vec![FOREGROUND], "gone", vec![], "Foreground"),
+        (vec![FOREGROUND, ORPHAN], "gone", vec![], "Orphan"),
+        (vec![], "!waits", vec![waits()], "Background"),
+        (vec![ORPHAN], "!waits", vec![waits()], "Orphan"),
+        (vec![], "!waits", vec![waits(), below()], "Foreground"),
+        (vec![ORPHAN], "!waits", vec![waits(), below()], "Foreground"),
+    ] {
+        let mut maps = vec![map("d", false, &finalizers, &[owner])];
+        maps.extend(others);
+        let sent = requests("d", &maps).await;
+        let [(what, body)] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!((what.as_str(), &body["propagationPolicy"]), ("DELETE d", &json!(policy)), "{maps:?}");
+        assert_eq!(body["preconditions"], json!({"uid": "uid-of-d", "resourceVersion": "7"}));
+    }
+}
