@@ -5,7 +5,6 @@ use futures_util::stream;
 use kcp_client::{BodyStream, BoxFuture, Transport, TransportError};
 use kcp_controller::{Found, Kinds, Resource};
 use kcp_storage::{Batch, Expect, Op, Options, Stamped};
-use serde_json::Value;
 
 use super::*;
 
@@ -138,4 +137,26 @@ async fn the_policy_follows_the_finalizers() {
         assert_eq!((what.as_str(), &body["propagationPolicy"]), ("DELETE d", &json!(policy)), "{maps:?}");
         assert_eq!(body["preconditions"], json!({"uid": "uid-of-d", "resourceVersion": "7"}));
     }
+}
+
+/// Of two that own each other, the one that is collected lets the other go.
+#[tokio::test]
+async fn cycles_are_broken() {
+    let circle = [map("a", true, &[FOREGROUND], &["!b"]), map("b", false, &[], &["!a", "!gone"])];
+    let sent = requests("b", &circle).await;
+    let [(patched, patch), (deleted, body)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((patched.as_str(), deleted.as_str()), ("PATCH b", "DELETE b"));
+    assert_eq!(patch["metadata"]["resourceVersion"], "7");
+    let owners = patch["metadata"]["ownerReferences"].as_array().unwrap();
+    assert_eq!(
+        owners.iter().map(|o| (&o["name"], &o["blockOwnerDeletion"])).collect::<Vec<_>>(),
+        [(&json!("a"), &json!(false)), (&json!("gone"), &json!(false))]
+    );
+    assert_eq!(body["propagationPolicy"], "Foreground");
+    assert_eq!(body["preconditions"]["resourceVersion"], "1000", "of the patched object");
+    // Then nothing holds the first any more.
+    let broken = [circle[0].clone(), map("b", true, &[FOREGROUND], &["a"])];
+    let sent = requests("a", &broken).await;
+    assert_eq!((sent.len(), sent[0].0.as_str(), &sent[0].1["metadata"]["finalizers"]), (1, "PATCH a", &Value::Null));
+    assert!(requests("a", &circle).await.is_empty(), "which waited before");
 }
