@@ -67,10 +67,10 @@ enum Fate {
 
 impl Call<'_> {
     async fn delete(&self, options: &Delete) -> Result<Deleted, Status> {
-        let key = key_of(self.info, self.cluster, self.namespace(), &self.request.name)?;
+        let key = key_of(&self.info, self.cluster, self.namespace(), &self.request.name)?;
         for _ in 0..ATTEMPTS {
             let snapshot = self.registry.store().snapshot();
-            let existing = find(self.info, &snapshot, self.cluster, &key);
+            let existing = find(&self.info, &snapshot, self.cluster, &key);
             let (old, entry) = match existing {
                 Some(existing) => (serde_json::from_slice(&existing.value).unwrap_or(Value::Null), existing.entry),
                 None => {
