@@ -75,6 +75,7 @@ impl Call<'_> {
         // What is prepared depends on the name and on what is stored; when either changes it is prepared anew.
         let original = (generated || self.info.strategy.reads_state()).then(|| value.clone());
         let mut prepared = false;
+        let mut turn = None;
         loop {
             left -= 1;
             let snapshot = self.registry.store().snapshot();
@@ -118,8 +119,14 @@ impl Call<'_> {
                 }
                 return Err(self.exists(&name, generated, crate::scan::is_deleting(&existing.value)));
             }
-            if self.info.namespaced {
-                quota::charge(&snapshot, self.cluster, self.namespace(), &self.info, &name, &mut guards)?;
+            if self.info.namespaced
+                && quota::charge(&snapshot, self.cluster, self.namespace(), &self.info, &name, &mut guards)?
+                && turn.is_none()
+                && !self.options.dry_run
+            {
+                turn = Some(self.registry.turns().take(self.cluster, self.namespace()).await);
+                left += 1;
+                continue;
             }
             let mut ops = Vec::with_capacity(guards.len() + 1);
             let mut shown = value;
