@@ -52,6 +52,24 @@ async fn a_type_is_served_when_its_definition_is_answered() {
     assert!(groups.iter().any(|g| g == "example.com"));
 }
 
+/// Readers of stored metadata expect lists where there are any.
+#[tokio::test]
+async fn nulls_in_the_metadata_are_not_stored() {
+    let f = Fixture::new().await;
+    let nulls = json!({"ownerReferences": null, "finalizers": null, "labels": null, "annotations": null});
+    let mut definition = things(json!({"color": {"type": "string"}}));
+    for (field, null) in nulls.as_object().unwrap() {
+        definition["metadata"][field] = null.clone();
+    }
+    let made = f.make(CRDS, "", definition).await.unwrap();
+    let add = |field: &String| json!({"op": "add", "path": format!("/metadata/{field}"), "value": null});
+    let patches = nulls.as_object().unwrap().keys().map(add).collect();
+    let patched = patch(&f, "things.example.com", PatchKind::Json, patches).await.unwrap();
+    for field in nulls.as_object().unwrap().keys() {
+        assert_eq!((made["metadata"].get(field), patched["metadata"].get(field)), (None, None), "{field}");
+    }
+}
+
 #[tokio::test]
 async fn equal_definitions_share_one_type() {
     let f = Fixture::new().await;
