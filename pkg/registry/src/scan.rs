@@ -155,8 +155,10 @@ mod tests {
         for bad in
             ["", "{", "{\"", "{\"a", "{\"a\":", "{\"a\":{", "{\"a\":\"\\", "[1]", "{\"metadata\":{\"labels\":{\"a"]
         {
-            assert_eq!(metadata(bad.as_bytes()).map(<[u8]>::len).filter(|_| false), None);
-            assert!(labels(bad.as_bytes()).is_empty());
+            for key in ["a", "labels", "metadata"] {
+                assert_eq!((member(bad.as_bytes(), key), of_metadata(bad.as_bytes(), key)), (None, None), "{bad}");
+            }
+            assert!(labels(bad.as_bytes()).is_empty() && !is_deleting(bad.as_bytes()), "{bad}");
         }
     }
 }
