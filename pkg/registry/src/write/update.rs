@@ -3,7 +3,7 @@
 use kcp_admission::Operation;
 use kcp_apimachinery::{FieldErrors, FieldPath, Status, object, status::reason, validation};
 use kcp_merge::managed;
-use kcp_storage::{Expect, Key, Op, Snapshot};
+use kcp_storage::{Expect, Key, Op, Prefix, Snapshot};
 use serde_json::Value;
 
 use super::{
@@ -208,10 +208,18 @@ impl Call<'_> {
             }
             return Err(revision_required(&resource, &self.request.name));
         }
-        if given.parse() == Ok(existing.revision) {
+        if given.parse() == Ok(existing.revision) || (existing.entry.is_none() && self.was_virtual(given)) {
             return Ok(());
         }
         Err(Status::modified(&resource, &self.request.name))
+    }
+
+    /// Whether the object was virtual at a revision, as it is now: so watches show one that was uncovered.
+    fn was_virtual(&self, revision: &str) -> bool {
+        let key = key_of(&self.info, self.cluster, self.namespace(), &self.request.name);
+        let (Ok(key), Ok(revision)) = (key, revision.parse()) else { return false };
+        let then = self.registry.store().snapshot_at(revision, &Prefix::object(&key));
+        then.is_ok_and(|then| then.get(&key).is_none())
     }
 
     fn validate_changed(&self, new: &Value, old: &Value, snapshot: &Snapshot) -> Result<(), Status> {
