@@ -148,7 +148,7 @@ fn segment(raw: &str) -> Result<Cow<'_, str>, PathError> {
     } else {
         Cow::Borrowed(raw)
     };
-    let bad = |c: char| c.is_control() || matches!(c, '/' | '%' | '\\' | '\u{fffd}');
+    let bad = |c: char| c.is_control() || matches!(c, '/' | '%');
     if decoded.is_empty() || decoded == "." || decoded == ".." || decoded.contains(bad) {
         return Err(PathError::NotCanonical);
     }

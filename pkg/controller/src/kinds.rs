@@ -19,4 +19,13 @@ pub trait Kinds: Send + Sync {
 
     /// A version in which objects of a resource can be reached, whichever they are stored in; `None` when none is served.
     fn served(&self, cluster: &ClusterName, resource: &GroupResource) -> Option<GroupVersionResource>;
+
+    /// The uid of an object that is served without being stored; `None` when there is no such object.
+    fn virtual_uid(
+        &self,
+        cluster: &ClusterName,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<String>;
 }

@@ -8,13 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use kcp_apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Status};
+use kcp_apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Status, object};
 use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Key, Store};
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -208,11 +208,27 @@ impl Controller {
             }
             return Ok(Action::Done);
         }
-        let policy =
-            if !waiting.is_empty() && !self.dependents(key, object).is_empty() { "Foreground" } else { "Background" };
+        let mut revision = object.metadata.resource_version.to_string();
+        let dependents = if waiting.is_empty() { Vec::new() } else { self.dependents(key, object) };
+        let policy = if !dependents.is_empty() {
+            if dependents.iter().any(|d| self.waits(d)) {
+                // Each would wait for the other.
+                let Some(unblocked) = ignore_gone(self.unblock_owners(client, key).await)? else {
+                    return Ok(Action::Done);
+                };
+                object::resource_version(&unblocked).clone_into(&mut revision);
+            }
+            "Foreground"
+        } else if object.has_finalizer(ORPHAN) {
+            "Orphan"
+        } else if object.has_finalizer(FOREGROUND) {
+            "Foreground"
+        } else {
+            "Background"
+        };
         let params = DeleteParams {
             uid: Some(object.metadata.uid.to_string()),
-            resource_version: Some(object.metadata.resource_version.to_string()),
+            resource_version: Some(revision),
             propagation_policy: Some(policy),
             grace_period_seconds: None,
         };
@@ -235,29 +251,64 @@ impl Controller {
             return Ok(OwnerState::WrongScope);
         }
         let owner_namespace = if resource.namespaced { namespace } else { "" };
-        let Ok(key) = Key::object(&resource.gvr.group_resource(), cluster, owner_namespace, &owner.name) else {
-            return Ok(OwnerState::Gone);
-        };
-        Ok(state_of(&self.context.store, &key, owner))
+        let of = resource.gvr.group_resource();
+        let Ok(key) = Key::object(&of, cluster, owner_namespace, &owner.name) else { return Ok(OwnerState::Gone) };
+        let virtual_uid = || self.context.kinds.virtual_uid(cluster, &of, owner_namespace, &owner.name);
+        Ok(match state_of(&self.context.store, &key, owner) {
+            OwnerState::Gone if virtual_uid().is_some_and(|uid| uid == owner.uid) => OwnerState::Solid,
+            state => state,
+        })
     }
 
-    /// Leaves an object only the owners that `keep` picks; the version is checked, so a change meanwhile is not lost.
+    /// Whether a stored object waits for its dependents.
+    fn waits(&self, key: &Key) -> bool {
+        self.context.store.get(key).is_some_and(|entry| {
+            let envelope = Envelope::read(&entry.value);
+            envelope.is_deleting() && envelope.has_finalizer(FOREGROUND)
+        })
+    }
+
+    /// Leaves an object only the owners that `keep` picks.
     async fn keep_owners(
         &self,
         client: &Client,
         key: &Key,
         keep: impl Fn(&OwnerReference) -> bool,
-    ) -> Result<(), Error> {
-        let Some(entry) = self.context.store.get(key) else { return Ok(()) };
-        let full: serde_json::Value = serde_json::from_slice(&entry.value).unwrap_or_default();
-        let kept: Vec<&serde_json::Value> = full
-            .pointer("/metadata/ownerReferences")
-            .and_then(serde_json::Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter(|o| serde_json::from_value::<OwnerReference>((*o).clone()).is_ok_and(|o| keep(&o)))
-            .collect();
-        let owners = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
+    ) -> Result<Value, Error> {
+        self.change_owners(client, key, |reference| {
+            serde_json::from_value::<OwnerReference>(reference.clone()).is_ok_and(|o| keep(&o))
+        })
+        .await
+    }
+
+    /// Lets the owners of an object go before it.
+    async fn unblock_owners(&self, client: &Client, key: &Key) -> Result<Value, Error> {
+        self.change_owners(client, key, |reference| {
+            if let Some(blocks) = reference.get_mut("blockOwnerDeletion") {
+                *blocks = false.into();
+            }
+            true
+        })
+        .await
+    }
+
+    /// Changes the references to owners, and drops those for which `change` says no; the version is checked, so a change
+    /// meanwhile is not lost.
+    async fn change_owners(
+        &self,
+        client: &Client,
+        key: &Key,
+        change: impl FnMut(&mut Value) -> bool,
+    ) -> Result<Value, Error> {
+        let Some(entry) = self.context.store.get(key) else { return Ok(Value::Null) };
+        let mut full: Value = serde_json::from_slice(&entry.value).unwrap_or_default();
+        let mut owners = full.pointer_mut("/metadata/ownerReferences").map(Value::take).unwrap_or_default();
+        if let Some(list) = owners.as_array_mut() {
+            list.retain_mut(change);
+            if list.is_empty() {
+                owners = Value::Null;
+            }
+        }
         let meta = &Envelope::read(&entry.value).metadata;
         let patch =
             json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
@@ -270,18 +321,18 @@ impl Controller {
         key: &Key,
         object: &Envelope<'_>,
         finalizer: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<Value, Error> {
         let kept: Vec<&String> = object.metadata.finalizers.iter().filter(|f| *f != finalizer).collect();
-        let kept = if kept.is_empty() { serde_json::Value::Null } else { json!(kept) };
+        let kept = if kept.is_empty() { Value::Null } else { json!(kept) };
         let patch = json!({"metadata": {"resourceVersion": object.metadata.resource_version, "finalizers": kept}});
         self.patch(client, key, &patch).await
     }
 
     /// Merges `patch`, which carries a precondition of its own, into a stored object.
-    async fn patch(&self, client: &Client, key: &Key, patch: &serde_json::Value) -> Result<(), Error> {
+    async fn patch(&self, client: &Client, key: &Key, patch: &Value) -> Result<Value, Error> {
         let parts = key.parts();
         let (gvr, params) = (self.gvr(key)?, WriteParams::manager("garbage-collector"));
-        client.patch(&gvr, parts.namespace, parts.name, "", &Patch::Merge(patch), &params).await.map(drop)
+        client.patch(&gvr, parts.namespace, parts.name, "", &Patch::Merge(patch), &params).await
     }
 
     /// How a stored object is reached.
@@ -314,37 +365,13 @@ fn state_of(store: &Store, key: &Key, owner: &OwnerReference) -> OwnerState {
 }
 
 /// What is gone needs nothing; what has changed comes back with its event.
-fn ignore_gone(result: Result<(), Error>) -> Result<(), Error> {
+fn ignore_gone(result: Result<Value, Error>) -> Result<Option<Value>, Error> {
     match result {
-        Err(e) if e.is_not_found() || e.is_conflict() => Ok(()),
-        other => other,
+        Err(e) if e.is_not_found() || e.is_conflict() => Ok(None),
+        other => other.map(Some),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(name: &str) -> Key {
-        Key::object(&GroupResource::new("", "configmaps"), &ClusterName::root(), "a", name).unwrap()
-    }
-
-    fn owner(uid: &str) -> OwnerReference {
-        OwnerReference { uid: uid.into(), ..OwnerReference::default() }
-    }
-
-    /// An owner that waits is let go of in three ways, and hears of each.
-    #[test]
-    fn owners_that_wait_hear_of_dependents_that_hold_them_no_more() {
-        let mut graph = Graph::default();
-        graph.waiting.insert(("root".into(), "waits".into()), key("owner"));
-        let both = || vec![owner("waits"), owner("stays")];
-        assert!(graph.set(&key("d"), "root", both()).is_empty());
-        assert_eq!(graph.set(&key("d"), "root", vec![owner("stays")]), [key("owner")], "the reference is gone");
-        graph.set(&key("d"), "root", both());
-        assert_eq!(graph.remove(&key("d"), "root"), [key("owner")], "the dependent is gone");
-        graph.set(&key("d"), "root", both());
-        assert!(graph.remove(&key("d"), "other").is_empty(), "elsewhere uids mean nothing");
-        assert!(graph.owners.is_empty());
-    }
-}
+#[path = "garbage_tests.rs"]
+mod tests;

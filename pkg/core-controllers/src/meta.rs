@@ -4,7 +4,7 @@ use std::{borrow::Cow, cell::OnceCell};
 
 use kcp_controller::Found;
 use kcp_storage::{EventKind, Key, KeyParts};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// An owner as an object names it.
 #[derive(Debug, Clone, Deserialize, Default, PartialEq, Eq)]
@@ -29,8 +29,11 @@ pub(crate) struct Meta<'a> {
     pub(crate) creation_timestamp: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) deletion_timestamp: Option<Cow<'a, str>>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) finalizers: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) owner_references: Vec<OwnerReference>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) managed_fields: Vec<ManagedFields>,
 }
 
@@ -38,7 +41,13 @@ pub(crate) struct Meta<'a> {
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct ManagedFields {
+    #[serde(deserialize_with = "or_default")]
     pub(crate) time: String,
+}
+
+/// Null is as good as nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// The envelope of an object.
@@ -92,5 +101,22 @@ impl<'a> Seen<'a> {
     /// Whether the object is of this resource.
     pub(crate) fn is(&self, group: &str, resource: &str) -> bool {
         self.parts.group == group && self.parts.resource == resource
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_do_not_hide_the_rest() {
+        for null in ["finalizers", "ownerReferences", "managedFields", "creationTimestamp"] {
+            let text =
+                format!(r#"{{"metadata":{{"uid":"u","{null}":null,"deletionTimestamp":"2026-01-01T00:00:00Z"}}}}"#);
+            let envelope = Envelope::read(text.as_bytes());
+            assert!(envelope.is_deleting() && envelope.metadata.uid == "u", "{null}");
+        }
+        let envelope = Envelope::read(br#"{"metadata":{"uid":"u","managedFields":[{"time":null}]}}"#);
+        assert_eq!((&*envelope.metadata.uid, envelope.metadata.managed_fields.len()), ("u", 1));
     }
 }

@@ -18,6 +18,10 @@ pub const MAX_OPERATIONS: usize = 10_000;
 /// How many bytes the `copy` operations of one patch may add (T-07).
 pub const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
 
+/// How deep an object may be nested. Parsers read 127 levels, and an object lies in lists and events when it is read
+/// again, its managed fields five levels deeper than the fields that they are about.
+pub const MAX_DEPTH: usize = 120;
+
 /// A decoded patch.
 #[derive(Debug, Clone)]
 pub struct JsonPatch {
@@ -115,6 +119,9 @@ impl Operation {
     fn replace(&self, doc: &mut Value) -> Option<()> {
         let value = self.value.clone()?;
         let path = self.path()?;
+        if !fits(&value, room(path)) {
+            return None;
+        }
         if path.is_empty() {
             // Only whole documents may stand for the document.
             if !value.is_object() && !value.is_array() {
@@ -169,6 +176,22 @@ fn decode(segment: &str) -> String {
     if segment.contains('~') { segment.replace("~1", "/").replace("~0", "~") } else { segment.to_owned() }
 }
 
+/// How many levels are left for a value at `path`.
+fn room(path: &str) -> usize {
+    MAX_DEPTH.saturating_sub(path.bytes().filter(|b| *b == b'/').count())
+}
+
+/// Whether a value has no more than `room` levels. What a patch puts together by copying may grow without end, and then
+/// even dropping it needs more stack than there is: nothing deeper is ever attached.
+fn fits(value: &Value, room: usize) -> bool {
+    let within = |v: &Value| room > 0 && fits(v, room - 1);
+    match value {
+        Value::Array(items) => room > 0 && items.iter().all(within),
+        Value::Object(map) => room > 0 && map.values().all(within),
+        _ => true,
+    }
+}
+
 /// A list index, negative ones counted from the end; `None` when it is outside `0..len`.
 fn index(key: &str, len: usize) -> Option<usize> {
     let i: i64 = key.parse().ok()?;
@@ -215,6 +238,9 @@ fn get<'a>(doc: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 fn add(doc: &mut Value, path: &str, value: Value) -> Option<()> {
+    if !fits(&value, room(path)) {
+        return None;
+    }
     let (parent, key) = parent(doc, path)?;
     match parent {
         Value::Object(map) => {

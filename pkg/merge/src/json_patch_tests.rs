@@ -90,6 +90,51 @@ fn limits() {
     assert_eq!(copy(3).unwrap_err().code, 413);
 }
 
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(json!(1), |inner, _| json!([inner]))
+}
+
+#[test]
+fn depth_is_limited() {
+    // The document is a level of its own.
+    let (full, half) = (MAX_DEPTH - 1, MAX_DEPTH / 2);
+    let doc = json!({"full": nested(full), "half": nested(half), "map": {"l": [1]}});
+    let inside = |levels: usize| format!("/half{}", "/0".repeat(levels));
+    for (patch, fits) in [
+        (json!([{"op": "add", "path": "/x", "value": nested(full)}]), true),
+        (json!([{"op": "add", "path": "/x", "value": nested(full + 1)}]), false),
+        (json!([{"op": "replace", "path": "/map", "value": nested(full)}]), true),
+        (json!([{"op": "replace", "path": "/map", "value": nested(full + 1)}]), false),
+        (json!([{"op": "replace", "path": "", "value": nested(MAX_DEPTH)}]), true),
+        (json!([{"op": "replace", "path": "", "value": nested(MAX_DEPTH + 1)}]), false),
+        (json!([{"op": "replace", "path": "/map/l/0", "value": nested(full - 2)}]), true),
+        (json!([{"op": "replace", "path": "/map/l/0", "value": nested(full - 1)}]), false),
+        (json!([{"op": "copy", "from": "/full", "path": "/x"}]), true),
+        (json!([{"op": "copy", "from": "/full", "path": "/map/x"}]), false),
+        (json!([{"op": "move", "from": "/full", "path": "/x"}]), true),
+        (json!([{"op": "move", "from": "/full", "path": "/map/x"}]), false),
+        (json!([{"op": "copy", "from": "/half", "path": inside(full - half)}]), true),
+        (json!([{"op": "copy", "from": "/half", "path": inside(full - half + 1)}]), false),
+    ] {
+        let result = patched(&doc, &patch);
+        assert_eq!(result.as_ref().map_or_else(|status| status.code, |_| 200), if fits { 200 } else { 422 }, "{patch}");
+        if let Ok(value) = result {
+            let text = json!({"object": value}).to_string();
+            assert!(serde_json::from_str::<Value>(&text).is_ok(), "what is taken can be read again: {patch}");
+        }
+    }
+}
+
+/// Each copy of a value into its own depth doubles it: without a limit these are more than a million levels.
+#[test]
+fn copies_into_themselves_end() {
+    let first = json!({"op": "add", "path": "/x", "value": nested(100)});
+    let copies = (0..14).map(|i| json!({"op": "copy", "from": "/x", "path": format!("/x{}", "/0".repeat(100 << i))}));
+    let all: Value = std::iter::once(first.clone()).chain(copies).collect();
+    assert_eq!(patched(&json!({}), &all).unwrap_err().code, 422);
+    assert!(patched(&json!({}), &json!([first])).is_ok());
+}
+
 #[test]
 fn strict_findings_name_the_operation() {
     let patch = JsonPatch::parse(br#"[{"op":"test","path":"","foo":1,"op":"add","value":1}]"#).unwrap();

@@ -21,7 +21,7 @@ mod merge_patch;
 mod node;
 mod strategic;
 
-pub use json_patch::{JsonPatch, MAX_COPIED_BYTES, MAX_OPERATIONS, json_patch};
+pub use json_patch::{JsonPatch, MAX_COPIED_BYTES, MAX_DEPTH, MAX_OPERATIONS, json_patch};
 pub use merge_patch::merge_patch;
 pub use strategic::strategic_merge;
 

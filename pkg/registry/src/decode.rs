@@ -193,6 +193,7 @@ pub(crate) fn findings(duplicates: &[String], unknown: &[String]) -> Vec<String>
 
 #[cfg(test)]
 mod tests {
+    use kcp_merge::MAX_DEPTH;
     use serde_json::json;
 
     use super::*;
@@ -204,6 +205,13 @@ mod tests {
         let parsed = parse(&body).unwrap();
         assert_eq!(parsed.value, json!({"a": 2, "l": [{"x": 1}, {"x": 3}], "m": {"k": "z"}}));
         assert_eq!(parsed.duplicates, ["a", "l[1].x", "m.k"]);
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let parsed = |levels: usize| parse(&Body::json(format!("{}{}", "[".repeat(levels), "]".repeat(levels))));
+        assert!(parsed(MAX_DEPTH).is_ok());
+        assert!(parsed(MAX_DEPTH + 1).unwrap_err().to_string().starts_with("exceeded max depth"));
     }
 
     #[test]

@@ -230,15 +230,6 @@ impl Items {
     }
 }
 
-impl Iterator for Items {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        let found = self.next_found()?;
-        Some(self.render(&found))
-    }
-}
-
 impl Virtuals {
     fn rest(&self) -> impl Iterator<Item = &VirtualObject> {
         let all = self.objects.get(self.at..).unwrap_or_default();

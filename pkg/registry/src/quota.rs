@@ -1,14 +1,18 @@
 //! ResourceQuotas: how many objects of a kind a namespace may hold.
 //!
-//! A create is charged in its own batch: the quota's `status.used` is its lock, so two creates never both take the last
-//! place. After a delete, and after a write of a quota, the objects are counted. Only numbers of objects are limited
+//! A create is charged in its own batch, and its batch is refused when the quota has changed: two creates never both take
+//! the last place. Those that are charged take turns in each namespace, so that none is refused again and again. After a delete, and after a write of a quota, the objects are counted. Only numbers of objects are limited
 //! (`count/<resource>.<group>`, and the short names of some core kinds); amounts of computing resources are not, as
 //! nothing runs here.
+
+use std::{collections::HashMap, sync::Arc};
 
 use kcp_apimachinery::{GroupResource, Status, object, quantity::Quantity};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Entry, Expect, Key, Op, Prefix, Snapshot, Store};
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::{encode, registry::Registry, types::ResourceInfo, write};
 
@@ -55,7 +59,56 @@ fn amount(map: &Value, name: &str) -> Option<i64> {
     map.get(name)?.as_str().and_then(Quantity::parse).map(|q| q.value())
 }
 
-/// Charges the creation of one object of `info` to the quotas of its namespace.
+type Namespace = (ClusterName, String);
+
+/// Who charges to the quotas of which namespace: one at a time, the others wait in their order. Nothing is kept of a
+/// namespace in which nobody does.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(Mutex<HashMap<Namespace, Line>>);
+
+/// Those who hold or wait for the turn of one namespace: how many they are, and what they wait for.
+#[derive(Debug, Default)]
+struct Line(usize, Arc<tokio::sync::Mutex<()>>);
+
+/// One's turn, or the place in the queue for it, until it is dropped.
+pub(crate) struct Turn<'a> {
+    turns: &'a Turns,
+    namespace: Namespace,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turns {
+    /// Waits for one's turn.
+    pub(crate) async fn take(&self, cluster: &ClusterName, namespace: &str) -> Turn<'_> {
+        let namespace = (cluster.clone(), namespace.to_owned());
+        let lock = {
+            let mut all = self.0.lock();
+            let Line(count, lock) = all.entry(namespace.clone()).or_default();
+            *count += 1;
+            Arc::clone(lock)
+        };
+        // Who stops waiting leaves the queue too.
+        let mut turn = Turn { turns: self, namespace, held: None };
+        turn.held = Some(lock.lock_owned().await);
+        turn
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        drop(self.held.take());
+        let mut all = self.turns.0.lock();
+        if let Some(Line(count, _)) = all.get_mut(&self.namespace) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.namespace);
+            }
+        }
+    }
+}
+
+/// Charges the creation of one object of `info` to the quotas of its namespace; says whether there was anything to be
+/// charged to.
 ///
 /// # Errors
 /// 403 when one of them is used up.
@@ -66,8 +119,9 @@ pub(crate) fn charge(
     info: &ResourceInfo,
     name: &str,
     ops: &mut Vec<Op>,
-) -> Result<(), Status> {
+) -> Result<bool, Status> {
     let resource = &info.storage.group_resource;
+    let mut charged = false;
     for (key, entry, mut quota) in quotas(snapshot, cluster, namespace) {
         let hard = quota.pointer("/status/hard").cloned().unwrap_or(Value::Null);
         let names: Vec<String> = hard.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
@@ -89,9 +143,10 @@ pub(crate) fn charge(
         }
         if changed {
             ops.push(Op::Put { key, value: encode::encode(&quota), expect: Expect::Revision(entry.revision) });
+            charged = true;
         }
     }
-    Ok(())
+    Ok(charged)
 }
 
 /// Counts what the quotas of a namespace limit, and stores what has changed. What cannot be stored now is counted after
@@ -174,5 +229,54 @@ mod tests {
         assert_eq!(used().await, "1");
         f.make("v1/secrets", "a", json!({"metadata": {"name": "two"}})).await.unwrap();
         assert_eq!(used().await, "2");
+    }
+
+    #[tokio::test]
+    async fn creates_take_turns() {
+        let f = Arc::new(Fixture::new().await);
+        f.make("v1/resourcequotas", "a", json!({"metadata": {"name": "q"}, "spec": {"hard": {"configmaps": "80"}}}))
+            .await
+            .unwrap();
+        let make = |i: usize| {
+            let f = Arc::clone(&f);
+            tokio::spawn(
+                async move { f.make("v1/configmaps", "a", json!({"metadata": {"name": format!("m{i}")}})).await },
+            )
+        };
+        let turn = f.registry.turns().take(&f.cluster, "a").await;
+        let before = f.registry.store().revision();
+        let tasks: Vec<_> = (0..120).map(make).collect();
+        while f.registry.turns().0.lock().values().next().unwrap().0 <= tasks.len() {
+            assert!(!tasks.iter().any(tokio::task::JoinHandle::is_finished), "nobody overtakes");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(f.registry.store().revision(), before, "all of them wait");
+        drop(turn);
+        let (mut made, mut refused) = (0_u64, Vec::new());
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(_) => made += 1,
+                Err(status) => refused.push(status),
+            }
+        }
+        assert!(refused.iter().all(|s| s.code == 403 && s.message.contains("exceeded quota: q")), "{refused:?}");
+        assert_eq!((made, refused.len()), (80, 40));
+        assert_eq!(f.registry.store().revision(), before + made, "each batch was the only one");
+        assert_eq!(f.get("v1/resourcequotas", "a", "q").await.unwrap()["status"]["used"]["configmaps"], "80");
+        assert!(f.registry.turns().0.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_leaves_nothing_behind() {
+        let (turns, cluster) = (Turns::default(), ClusterName::root());
+        let first = turns.take(&cluster, "a").await;
+        let other = turns.take(&cluster, "b").await;
+        let wait = tokio::time::timeout(std::time::Duration::from_millis(5), turns.take(&cluster, "a"));
+        assert!(wait.await.is_err());
+        assert_eq!(turns.0.lock().len(), 2);
+        drop(first);
+        drop(turns.take(&cluster, "a").await);
+        drop(other);
+        assert!(turns.0.lock().is_empty());
     }
 }

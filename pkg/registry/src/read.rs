@@ -9,7 +9,7 @@ use kcp_storage::{Entry, HistoryError, Key, Prefix, Revision, Snapshot};
 use serde_json::Value;
 
 use crate::{
-    list::{Items, List},
+    list::{Found, Items, List},
     options::{At, parse_revision},
     registry::Registry,
     render::Renderer,
@@ -139,6 +139,17 @@ impl Registry {
     }
 
     pub(crate) async fn read_list(&self, request: &Request, options: &ListOptions) -> Result<List, Status> {
+        let (meta, items) = self.read_items(request, options, |items, found| items.render(found)).await?;
+        Ok(List::new(Arc::clone(&request.info), meta, items))
+    }
+
+    /// The page of a list that `options` asks for, each object as `shown` has it.
+    pub(crate) async fn read_items<T: Send + 'static>(
+        &self,
+        request: &Request,
+        options: &ListOptions,
+        shown: impl Fn(&Items, &Found) -> T + Send + 'static,
+    ) -> Result<(ListMeta, Box<dyn Iterator<Item = T> + Send>), Status> {
         let at = options.check_list()?;
         let selection = Arc::new(Selection::new(options, &request.info, &request.name)?);
         let renderer = Arc::new(self.renderer(request));
@@ -154,28 +165,25 @@ impl Registry {
             None => self.snapshot_for(at, &everything).await?,
         };
         let revision = snapshot.revision();
-        let empty = |info: &Arc<ResourceInfo>| {
-            let meta = ListMeta { resource_version: revision, ..ListMeta::default() };
-            List::new(Arc::clone(info), meta, Box::new(std::iter::empty()))
-        };
-        let Some(prefix) = prefix else { return Ok(empty(&request.info)) };
+        let mut meta = ListMeta { resource_version: revision, ..ListMeta::default() };
+        let Some(prefix) = prefix else { return Ok((meta, Box::new(std::iter::empty()))) };
         let after = token.as_ref().map(|t| start_key(t, request)).transpose()?;
         let mut items = Items::new(snapshot, prefix, after, Arc::clone(&selection), renderer);
         if let Scope::Cluster(cluster) = &request.scope {
             let namespace = if request.info.namespaced { request.namespace.as_str() } else { "" };
             items = items.with_virtuals(cluster, namespace);
         }
-        let mut meta = ListMeta { resource_version: revision, ..ListMeta::default() };
         let limit = usize::try_from(options.limit).unwrap_or(0);
         if limit == 0 || at == At::Any {
-            return Ok(List::new(Arc::clone(&request.info), meta, Box::new(items)));
+            let all = std::iter::from_fn(move || items.next_found().map(|found| shown(&items, &found)));
+            return Ok((meta, Box::new(all)));
         }
         let mut page = Vec::new();
         let mut last = None;
         while page.len() < limit
             && let Some(found) = items.next_found()
         {
-            page.push(items.render(&found));
+            page.push(shown(&items, &found));
             last = Some(found.key);
         }
         if let Some(last) = last.filter(|_| page.len() == limit && items.has_more()) {
@@ -184,7 +192,7 @@ impl Registry {
             meta.continue_token = Token::after(rv, &scope, parts.cluster, parts.namespace, parts.name).encode();
             meta.remaining = if selection.is_everything() { items.remaining() } else { None };
         }
-        Ok(List::new(Arc::clone(&request.info), meta, Box::new(page.into_iter())))
+        Ok((meta, Box::new(page.into_iter())))
     }
 
     async fn snapshot_for(&self, at: At, prefix: &Prefix) -> Result<Snapshot, Status> {

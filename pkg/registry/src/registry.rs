@@ -43,6 +43,7 @@ pub struct Registry {
     rbac: Arc<RbacSource>,
     tenancy: Arc<Tenancy>,
     authority: OnceLock<Arc<dyn Authority>>,
+    turns: quota::Turns,
     /// For writes that go on when whoever asked is gone.
     this: Weak<Self>,
 }
@@ -53,7 +54,15 @@ impl Registry {
         let served = Served::new(Arc::clone(&config.base), &config.store);
         let rbac = Arc::new(RbacSource::new(&config.store, crate::builtin::bootstrap::layer()));
         let tenancy = Tenancy::new(&config.store);
-        Arc::new_cyclic(|this| Self { config, served, rbac, tenancy, authority: OnceLock::new(), this: this.clone() })
+        Arc::new_cyclic(|this| Self {
+            config,
+            served,
+            rbac,
+            tenancy,
+            authority: OnceLock::new(),
+            turns: quota::Turns::default(),
+            this: this.clone(),
+        })
     }
 
     /// Finishes what a crash has left half done: definitions whose names were never decided on. To be called once,
@@ -67,6 +76,11 @@ impl Registry {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.config.store
+    }
+
+    /// The order in which creates are charged to quotas.
+    pub(crate) fn turns(&self) -> &quota::Turns {
+        &self.turns
     }
 
     /// The types that every logical cluster has.

@@ -10,7 +10,7 @@ use kcp_storage::Revision;
 use serde_json::Value;
 
 use crate::{
-    encode,
+    encode, scan,
     types::{ResourceInfo, TypeTable},
 };
 
@@ -113,22 +113,37 @@ impl Renderer {
     }
 }
 
-/// Adds the annotation that tells the objects of a wildcard list apart (LC-05). Annotations are the first member of
-/// the metadata, because keys are sorted.
+/// Adds the annotation that tells the objects of a wildcard list apart (LC-05), in place of one that the object claims
+/// for itself. Annotations are the first member of the metadata, because keys are sorted.
 fn annotated(bytes: &Bytes, cluster: &str) -> Bytes {
     const META: &[u8] = b"\"metadata\":{";
-    const ANNOTATIONS: &[u8] = b"\"annotations\":{";
+    const ANNOTATIONS: &[u8] = b"\"annotations\":";
     let Some(at) = bytes.windows(META.len()).position(|w| w == META).map(|at| at + META.len()) else {
         return bytes.clone();
     };
     let (before, after) = bytes.split_at(at);
-    let pair = format!("\"{}\":\"{cluster}\"", kcp_apis::core::CLUSTER_ANNOTATION);
-    let mut out = BytesMut::with_capacity(bytes.len() + pair.len() + ANNOTATIONS.len() + 2);
-    out.extend_from_slice(before);
-    out.extend_from_slice(ANNOTATIONS);
-    out.extend_from_slice(pair.as_bytes());
+    let key = format!("\"{}\":", kcp_apis::core::CLUSTER_ANNOTATION);
+    let mut out = BytesMut::with_capacity(bytes.len() + key.len() + cluster.len() + ANNOTATIONS.len() + 5);
+    for part in [before, ANNOTATIONS, b"{", key.as_bytes(), b"\"", cluster.as_bytes(), b"\""] {
+        out.extend_from_slice(part);
+    }
     match after.strip_prefix(ANNOTATIONS) {
+        Some(rest) if memchr::memmem::find(rest, key.as_bytes()).is_some() => {
+            let mut end = 0;
+            if let Some(own) = scan::value(rest) {
+                let others = scan::entries(own).into_iter().flatten();
+                for (name, value) in others.filter(|(name, _)| *name != kcp_apis::core::CLUSTER_ANNOTATION.as_bytes()) {
+                    for part in [b",\"", name, b"\":", value] {
+                        out.extend_from_slice(part);
+                    }
+                }
+                end = own.len();
+            }
+            out.extend_from_slice(b"}");
+            out.extend_from_slice(rest.get(end..).unwrap_or_default());
+        }
         Some(rest) => {
+            let rest = rest.strip_prefix(b"{").unwrap_or(rest);
             if !rest.starts_with(b"}") {
                 out.extend_from_slice(b",");
             }
@@ -174,6 +189,36 @@ mod tests {
             (
                 r#"{"kind":"K","metadata":{"annotations":{"a":"b"},"name":"x"}}"#,
                 r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c","a":"b"},"name":"x"}}"#,
+            ),
+            (
+                r#"{"kind":"K","metadata":{"annotations":{}}}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c"}}}"#,
+            ),
+            // What an object says of its own place does not count.
+            (
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"x"},"name":"x"},"a":"}"}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c"},"name":"x"},"a":"}"}"#,
+            ),
+            (
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"x","z":"}\""}}}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c","z":"}\""}}}"#,
+            ),
+            (
+                r#"{"kind":"K","metadata":{"annotations":{"a":"b","kcp.io/cluster":"x\",","z":""}}}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c","a":"b","z":""}}}"#,
+            ),
+            (
+                r#"{"kind":"K","metadata":{"annotations":{"a":"b","kcp.io/cluster":"x"},"name":"x"}}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c","a":"b"},"name":"x"}}"#,
+            ),
+            // Elsewhere it is anybody's.
+            (
+                r#"{"kind":"K","metadata":{"annotations":{"a":"\"kcp.io/cluster\":\"x\""}},"data":{"kcp.io/cluster":"x"}}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c","a":"\"kcp.io/cluster\":\"x\""}},"data":{"kcp.io/cluster":"x"}}"#,
+            ),
+            (
+                r#"{"kind":"K","metadata":{"labels":{"kcp.io/cluster":"x"}}}"#,
+                r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c"},"labels":{"kcp.io/cluster":"x"}}}"#,
             ),
             (r#"{"kind":"K","metadata":{}}"#, r#"{"kind":"K","metadata":{"annotations":{"kcp.io/cluster":"c"}}}"#),
         ] {

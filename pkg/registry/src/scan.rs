@@ -5,6 +5,11 @@
 
 use std::cmp::Ordering;
 
+/// The raw value at the beginning of `bytes`.
+pub(crate) fn value(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(..value_end(bytes)?)
+}
+
 /// The raw value of `key` in the object that starts at the beginning of `object`.
 pub(crate) fn member<'a>(object: &'a [u8], key: &str) -> Option<&'a [u8]> {
     entries(object)?.find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value)
@@ -150,8 +155,10 @@ mod tests {
         for bad in
             ["", "{", "{\"", "{\"a", "{\"a\":", "{\"a\":{", "{\"a\":\"\\", "[1]", "{\"metadata\":{\"labels\":{\"a"]
         {
-            assert_eq!(metadata(bad.as_bytes()).map(<[u8]>::len).filter(|_| false), None);
-            assert!(labels(bad.as_bytes()).is_empty());
+            for key in ["a", "labels", "metadata"] {
+                assert_eq!((member(bad.as_bytes(), key), of_metadata(bad.as_bytes(), key)), (None, None), "{bad}");
+            }
+            assert!(labels(bad.as_bytes()).is_empty() && !is_deleting(bad.as_bytes()), "{bad}");
         }
     }
 }

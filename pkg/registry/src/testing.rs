@@ -30,6 +30,10 @@ impl Fixture {
     }
 
     pub(crate) async fn with_window(window: Window) -> Self {
+        Self::with(window, kcp_admission::Chain::default()).await
+    }
+
+    pub(crate) async fn with(window: Window, admission: kcp_admission::Chain) -> Self {
         let store = Store::open(Options { window, ..Options::memory() }).unwrap();
         let base = base_table(Profile::Workspace, &crate::strategies());
         let registry = Registry::new(Config {
@@ -37,7 +41,7 @@ impl Fixture {
             base,
             external_url: "https://kcp.test:6443".into(),
             ca_pem: "PEM".into(),
-            admission: kcp_admission::Chain::default(),
+            admission,
         });
         let fixture = Self { registry, cluster: ClusterName::root() };
         fixture.make("v1/namespaces", "", json!({"metadata": {"name": "a"}})).await.unwrap();

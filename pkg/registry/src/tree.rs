@@ -6,6 +6,7 @@
 use std::fmt;
 
 use kcp_apimachinery::{Status, status::reason};
+use kcp_merge::MAX_DEPTH;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -19,9 +20,9 @@ const TOO_LONG: &str = "the path of a field is longer than 4096 bytes";
 /// bound.
 ///
 /// # Errors
-/// What the deserializer says, or that a path is longer than 4096 bytes.
+/// What the deserializer says, or that the tree is deeper than [`MAX_DEPTH`] or a path in it longer than 4096 bytes.
 pub fn read_tree<'de, D: Deserializer<'de>>(deserializer: D, duplicates: &mut Vec<String>) -> Result<Value, D::Error> {
-    Tree { at: None, duplicates }.deserialize(deserializer)
+    Tree { at: None, room: MAX_DEPTH, duplicates }.deserialize(deserializer)
 }
 
 /// As [`read_tree`] refuses paths, for a tree that was not read but put together.
@@ -72,10 +73,16 @@ impl fmt::Display for Frame<'_> {
 
 struct Tree<'a, 'd> {
     at: Option<&'a Frame<'a>>,
+    /// How many levels may follow.
+    room: usize,
     duplicates: &'d mut Vec<String>,
 }
 
 impl Tree<'_, '_> {
+    fn descend<E: serde::de::Error>(&self) -> Result<usize, E> {
+        self.room.checked_sub(1).ok_or_else(|| E::custom("exceeded max depth"))
+    }
+
     fn length(&self) -> usize {
         self.at.map_or(0, |frame| frame.length)
     }
@@ -133,16 +140,17 @@ impl<'de> Visitor<'de> for Tree<'_, '_> {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut list = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(64));
-        let length = self.length();
+        let (room, length) = (self.descend()?, self.length());
         loop {
             let frame = Frame { step: Step::Index(list.len()), above: self.at, length };
-            match seq.next_element_seed(Tree { at: Some(&frame), duplicates: self.duplicates })? {
+            match seq.next_element_seed(Tree { at: Some(&frame), room, duplicates: self.duplicates })? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
             }
         }
     }
     fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+        let room = self.descend()?;
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             let length = self.length() + key.len();
@@ -150,7 +158,7 @@ impl<'de> Visitor<'de> for Tree<'_, '_> {
                 return Err(A::Error::custom(TOO_LONG));
             }
             let frame = Frame { step: Step::Key(&key), above: self.at, length };
-            let value = access.next_value_seed(Tree { at: Some(&frame), duplicates: self.duplicates })?;
+            let value = access.next_value_seed(Tree { at: Some(&frame), room, duplicates: self.duplicates })?;
             if map.contains_key(&key) {
                 self.note(&frame);
             }

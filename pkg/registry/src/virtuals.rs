@@ -1,7 +1,8 @@
 //! Objects that exist in a logical cluster without being stored: bootstrap RBAC, the default WorkspaceTypes.
 //!
 //! A stored object of the same name hides the virtual one. Virtual objects never change while the server runs, so they
-//! have one resourceVersion and a watch shows them only among its initial events.
+//! have one resourceVersion. A watch shows them among its initial events, and under the revision of the change when one
+//! is covered or uncovered.
 
 use std::sync::Arc;
 

@@ -22,6 +22,7 @@ use crate::{
     request::{ListOptions, Request, Scope},
     selection::Selection,
     types::ResourceInfo,
+    virtuals::{VIRTUAL_REVISION, VirtualObjects},
 };
 
 /// How many initial events are returned at once.
@@ -100,6 +101,8 @@ pub struct WatchStream {
     taken: std::vec::IntoIter<Arc<Event>>,
     /// What the type depends on, and whose end is the end of the stream.
     ground: Option<Ground>,
+    /// The virtual objects that this watcher is shown.
+    virtuals: Option<(Arc<dyn VirtualObjects>, ClusterName)>,
     bookmarks: bool,
     start: Revision,
     failure: Option<Status>,
@@ -146,6 +149,7 @@ impl Registry {
             changes: None,
             taken: Vec::new().into_iter(),
             ground,
+            virtuals: request.info.virtuals.clone().zip(request.cluster().ok().cloned()),
             bookmarks: options.allow_watch_bookmarks,
             start,
             failure: None,
@@ -355,54 +359,58 @@ impl WatchStream {
     /// What a change is to this watcher (S-06); nothing when it concerns objects that are not selected.
     fn map(&self, event: &Arc<Event>) -> Option<WatchEvent> {
         let parts = event.key.parts();
+        let hidden = self.hidden(event);
         let natural = match event.kind {
-            EventKind::Create => WatchEventType::Added,
-            EventKind::Update => WatchEventType::Modified,
-            EventKind::Delete => WatchEventType::Deleted,
+            EventKind::Create if hidden.is_none() => WatchEventType::Added,
+            EventKind::Delete if hidden.is_none() => WatchEventType::Deleted,
+            _ => WatchEventType::Modified,
         };
         let mut kind = natural;
-        let plain = self.renderer.is_plain(event.revision, &event.value);
-        let mut left = None;
         if !self.selection.is_everything() {
-            let selects = |entry: &Entry| self.selection.matches(&parts, entry.revision, &entry.value, &self.renderer);
-            let after = event.entry().as_ref().is_some_and(selects);
-            let before = event.prev_entry().as_ref().is_some_and(selects);
-            kind = match (before, after) {
+            let selects = |entry: Option<Entry>| match (entry, &hidden) {
+                (Some(e), _) => self.selection.matches(&parts, e.revision, &e.value, &self.renderer),
+                (None, Some(hidden)) => self.selection.matches(&parts, VIRTUAL_REVISION, hidden, &self.renderer),
+                (None, None) => false,
+            };
+            kind = match (selects(event.prev_entry()), selects(event.entry())) {
                 (false, false) => return None,
                 (false, true) => WatchEventType::Added,
                 (true, true) => WatchEventType::Modified,
                 (true, false) => WatchEventType::Deleted,
             };
-            if event.kind == EventKind::Update && kind == WatchEventType::Deleted {
-                // It leaves the selection: the old state, the new revision.
-                left = Some(event.prev_entry()?.value_at(event.revision));
-            }
         }
-        let beneath = self.beneath(event);
-        if beneath.is_none() && kind == natural && plain {
+        if hidden.is_none() && kind == natural && self.renderer.is_plain(event.revision, &event.value) {
             let frame = event.frame(|| frame(kind.as_str(), &event.shown()));
             let object = framed(kind.as_str(), &frame);
             return Some(WatchEvent { kind, object, frame, revision: event.revision, initial_events_end: false });
         }
-        let mut stored = left.unwrap_or_else(|| event.shown());
-        if let Some((under, uncovered)) = beneath {
-            kind = under;
-            stored = uncovered.unwrap_or(stored);
-        }
+        let leaves = kind == WatchEventType::Deleted;
+        let stored = match event.kind {
+            // It leaves the selection: the old state, the new revision.
+            EventKind::Update if leaves => event.prev_entry()?.value_at(event.revision),
+            EventKind::Create if leaves => stamped(&hidden?, event.revision),
+            EventKind::Delete if !leaves => stamped(&hidden?, event.revision),
+            _ => event.shown(),
+        };
         let object = self.renderer.render(parts.cluster, event.revision, &stored);
         Some(WatchEvent::new(kind, object, event.revision))
     }
 
-    /// A stored object comes over a virtual one, or uncovers it: to a watcher the object changes.
-    fn beneath(&self, event: &Event) -> Option<(WatchEventType, Option<Bytes>)> {
-        let virtuals = self.renderer.info().virtuals.as_ref()?;
+    /// The virtual object that a stored one comes over, or uncovers: to a watcher who is shown both it is one object that
+    /// changes.
+    fn hidden(&self, event: &Event) -> Option<Bytes> {
+        let (virtuals, cluster) = self.virtuals.as_ref()?;
         if event.kind == EventKind::Update {
             return None;
         }
         let parts = event.key.parts();
-        let cluster = ClusterName::new(parts.cluster).ok()?;
-        let object = virtuals.get(&cluster, parts.namespace, parts.name)?;
-        let uncovered = (event.kind == EventKind::Delete).then_some(object.value);
-        Some((WatchEventType::Modified, uncovered))
+        virtuals.get(cluster, parts.namespace, parts.name).map(|object| object.value)
     }
+}
+
+/// A virtual object as if `revision` had written it: clients take the revision of what they see last for their place in
+/// the log.
+fn stamped(object: &Bytes, revision: Revision) -> Bytes {
+    let object: serde_json::Value = serde_json::from_slice(object).unwrap_or_default();
+    encode::encode_at(&object, revision)
 }

@@ -13,7 +13,10 @@ use kcp_schema::{compat::tolerate_learned, crd};
 use kcp_storage::{Key, KeyError};
 use serde_json::Value;
 
-use crate::strategy::{Strategy, StrategyContext};
+use crate::{
+    builtin::tidy_metadata,
+    strategy::{Strategy, StrategyContext},
+};
 
 pub(crate) use compile::resource;
 pub(crate) use served::Served;
@@ -66,6 +69,7 @@ impl Strategy for Definitions {
                 "{kind} in version \"v1\" cannot be handled as a {kind}: {mismatch}"
             )));
         }
+        tidy_metadata(object);
         Ok(unknown)
     }
 

@@ -225,7 +225,10 @@ impl Strategy for Workspaces {
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, ctx: &StrategyContext<'_>) -> Result<(), Status> {
-        logical::check_phase(old, new).map_err(|text| forbidden(ctx, object::name(old), text))?;
+        // They follow those of the logical cluster; ahead of them, nobody would finish what they say is done.
+        logical::check_phase(old, new)
+            .and_then(|()| logical::check_servers(old, new, ctx, &["phase", "initializers"]))
+            .map_err(|text| forbidden(ctx, object::name(old), text))?;
         if ctx.subresource.is_empty() {
             // What the server has set is not lost by leaving it out.
             let named = text(new, "/spec/type/name").eq_ignore_ascii_case(text(old, "/spec/type/name"));

@@ -1,10 +1,17 @@
 //! CRD rows.
 
-use kcp_apimachinery::object;
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use kcp_admission::{Attributes, Chain, Operation, Plugin};
+use kcp_apimachinery::{Status, object};
+use kcp_storage::{Batch, Expect, Op, Store, Window};
 use serde_json::{Value, json};
 
 use crate::{
-    Body, DeleteOptions, ListOptions, PatchKind,
+    Body, DeleteOptions, ListOptions, PatchKind, WriteOptions,
     testing::{Fixture, THINGS, things},
 };
 
@@ -43,6 +50,24 @@ async fn a_type_is_served_when_its_definition_is_answered() {
     let groups: Vec<String> = f.registry.types(&f.cluster).groups().into_iter().map(|g| g.name).collect();
     assert_eq!(groups.last().map(String::as_str), Some("workload.kcp.dev"));
     assert!(groups.iter().any(|g| g == "example.com"));
+}
+
+/// Readers of stored metadata expect lists where there are any.
+#[tokio::test]
+async fn nulls_in_the_metadata_are_not_stored() {
+    let f = Fixture::new().await;
+    let nulls = json!({"ownerReferences": null, "finalizers": null, "labels": null, "annotations": null});
+    let mut definition = things(json!({"color": {"type": "string"}}));
+    for (field, null) in nulls.as_object().unwrap() {
+        definition["metadata"][field] = null.clone();
+    }
+    let made = f.make(CRDS, "", definition).await.unwrap();
+    let add = |field: &String| json!({"op": "add", "path": format!("/metadata/{field}"), "value": null});
+    let patches = nulls.as_object().unwrap().keys().map(add).collect();
+    let patched = patch(&f, "things.example.com", PatchKind::Json, patches).await.unwrap();
+    for field in nulls.as_object().unwrap().keys() {
+        assert_eq!((made["metadata"].get(field), patched["metadata"].get(field)), (None, None), "{field}");
+    }
 }
 
 #[tokio::test]
@@ -202,5 +227,85 @@ async fn a_definition_is_served_though_its_maker_did_not_wait() {
     assert!(asked);
     while f.registry.types(&f.cluster).lookup("example.com", "v1", "things").is_none() {
         changes.next().await.unwrap();
+    }
+}
+
+/// Changes the definition of things while one of them is being written: the largest size becomes 3, and is raised by
+/// each further change.
+#[derive(Default)]
+struct Meddler {
+    store: OnceLock<Store>,
+    left: AtomicUsize,
+}
+
+impl Plugin for Meddler {
+    fn name(&self) -> &'static str {
+        "Meddler"
+    }
+
+    fn handles(&self, operation: Operation) -> bool {
+        operation != Operation::Delete
+    }
+
+    fn admit(&self, attributes: &Attributes<'_>, _: &mut Value, _: Option<&Value>) -> Result<(), Status> {
+        let armed = || self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if attributes.resource == "things" && armed() {
+            let store = self.store.get().unwrap().clone();
+            let key = crate::crd::key(attributes.cluster, "things.example.com").unwrap();
+            let mut definition: Value = serde_json::from_slice(&store.get(&key).unwrap().value).unwrap();
+            let size = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size";
+            let size = definition.pointer_mut(size).unwrap();
+            size["maximum"] = size["maximum"].as_i64().map_or(3, |max| max + 1).into();
+            let put = Op::Put { key, value: crate::encode::encode(&definition), expect: Expect::Any };
+            let commit = move || store.commit_blocking(Batch { ops: vec![put] }).unwrap();
+            std::thread::spawn(commit).join().unwrap();
+        }
+        Ok(())
+    }
+}
+
+/// What is stored was decided by the definition that is in force when it is stored.
+#[tokio::test]
+async fn a_write_begins_again_when_its_definition_changes() {
+    let meddler = Arc::new(Meddler::default());
+    let f = Fixture::with(Window::default(), Chain::new(vec![meddler.clone()])).await;
+    assert!(meddler.store.set(f.registry.store().clone()).is_ok());
+    f.define_things().await;
+    let thing = |size: i64| json!({"metadata": {"name": "t"}, "spec": {"size": size}});
+    // Each verb, an object that it starts with, and whether a size of 5 is stored after so many changes: the first makes
+    // it wrong, the third right again.
+    for (changes, code) in [(0, 200), (1, 422), (2, 422), (3, 200), (50, 409)] {
+        for verb in ["create", "update", "patch", "apply", "apply new"] {
+            let request = f.request(THINGS, "a");
+            let named = request.clone().named("t");
+            if !matches!(verb, "create" | "apply new") {
+                f.make(THINGS, "a", thing(1)).await.unwrap();
+            }
+            meddler.left.store(changes, Ordering::SeqCst);
+            let body = Fixture::body(&request, thing(5));
+            let options = WriteOptions { field_manager: "tester".into(), ..Fixture::options() };
+            let forced = WriteOptions { force: Some(true), ..options.clone() };
+            let outcome = match verb {
+                "create" => f.registry.create(&request, &body, &options).await,
+                "update" => {
+                    let mut whole = f.get(THINGS, "a", "t").await.unwrap();
+                    whole["spec"]["size"] = 5.into();
+                    f.registry.update(&named, &Body::from(&whole), &options).await
+                }
+                "patch" => f.registry.patch(&named, PatchKind::Merge, &Body::from(&thing(5)), &options).await,
+                _ => f.registry.patch(&named, PatchKind::Apply, &body, &forced).await,
+            };
+            meddler.left.store(0, Ordering::SeqCst);
+            assert_eq!(outcome.as_ref().map_or_else(|s| s.code, |_| 200), code, "{verb} {changes}: {outcome:?}");
+            let size = f.get(THINGS, "a", "t").await.map(|t| t["spec"]["size"].clone());
+            match (code, verb) {
+                (200, _) => assert_eq!(size.unwrap(), 5),
+                (_, "create" | "apply new") => assert_eq!(size.unwrap_err().code, 404),
+                _ => assert_eq!(size.unwrap(), 1),
+            }
+            let _ = f.registry.delete(&named, &DeleteOptions::default()).await;
+            let spec = json!({"size": {"type": "integer"}, "color": {"type": "string"}});
+            patch(&f, "things.example.com", PatchKind::Merge, json!({"spec": things(spec)["spec"]})).await.unwrap();
+        }
     }
 }

@@ -160,3 +160,31 @@ async fn collections() {
     assert_eq!(f.names(THINGS, "a", ListOptions::default()).await.unwrap(), ["m007"]);
     assert_eq!(f.get(THINGS, "a", "m007").await.unwrap()["metadata"]["deletionGracePeriodSeconds"], 0);
 }
+
+/// Names of roles may hold nearly anything.
+#[tokio::test]
+async fn names_that_are_escaped_are_deleted() {
+    let f = Fixture::new().await;
+    let roles = "rbac.authorization.k8s.io/v1/roles";
+    let names = ["a\"b", "a\\b", "a:b c", "\u{fffd}"];
+    let make_all = || async {
+        for name in names {
+            f.make(roles, "a", json!({"metadata": {"name": name}})).await.unwrap();
+        }
+    };
+    make_all().await;
+    for name in names {
+        f.get(roles, "a", name).await.unwrap();
+        f.registry.delete(&f.request(roles, "a").named(name), &DeleteOptions::default()).await.unwrap();
+    }
+    assert!(f.names(roles, "a", ListOptions::default()).await.unwrap().is_empty());
+    make_all().await;
+    // Those with finalizers go another way.
+    f.make(roles, "a", json!({"metadata": {"name": "held\\", "finalizers": ["example.dev/hold"]}})).await.unwrap();
+    f.registry
+        .delete_collection(&f.request(roles, ""), &DeleteOptions::default(), &ListOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(f.names(roles, "a", ListOptions::default()).await.unwrap(), ["held\\"]);
+    assert!(f.get(roles, "a", "held\\").await.unwrap()["metadata"]["deletionTimestamp"].is_string());
+}

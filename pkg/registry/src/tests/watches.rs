@@ -293,3 +293,76 @@ async fn the_wildcard_sees_all_logical_clusters() {
     let body = crate::Body::json("{}");
     assert_eq!(f.registry.create(&all, &body, &Fixture::options()).await.unwrap_err().code, 405);
 }
+
+/// What a watch shows while a stored object comes over the virtual ClusterRole `view`, changes, and goes.
+#[tokio::test]
+async fn virtual_objects_are_covered_and_uncovered() {
+    const ROLES: &str = "rbac.authorization.k8s.io/v1/clusterroles";
+    const VIRTUAL: &str = "kubernetes.io/bootstrapping=rbac-defaults";
+    let everywhere = crate::Scope::Wildcard;
+    let f = Fixture::new().await;
+    let here = crate::Scope::Cluster(f.cluster.clone());
+    let label = "kubernetes.io/bootstrapping";
+    for (scope, selector, labels, want) in [
+        (&here, "", json!({"mine": "yes"}), ["MODIFIED mine", "MODIFIED mine", "MODIFIED virtual"]),
+        (&here, VIRTUAL, json!({"mine": "yes"}), ["MODIFIED mine", "MODIFIED mine", "MODIFIED virtual"]),
+        (&here, VIRTUAL, json!({"mine": "yes", label: null}), ["DELETED virtual", "", "ADDED virtual"]),
+        (&here, "mine=yes", json!({"mine": "yes"}), ["ADDED mine", "MODIFIED mine", "DELETED mine"]),
+        (&here, "mine=yes", json!({"mine": "no"}), ["", "", ""]),
+        // Lists of all logical clusters have no virtual objects.
+        (&everywhere, "", json!({"mine": "yes"}), ["ADDED mine", "MODIFIED mine", "DELETED mine"]),
+        (&everywhere, VIRTUAL, json!({"mine": "yes", label: null}), ["", "", ""]),
+    ] {
+        let mut request = f.request(ROLES, "");
+        request.scope = scope.clone();
+        let options = ListOptions { label_selector: selector.into(), ..ListOptions::default() };
+        let mut stream = f.registry.watch(&request, &options).await.unwrap();
+        ready(&mut stream);
+        let view = f.request(ROLES, "").named("view");
+        let patch = async |patch: Value| {
+            let body = crate::Body::from(&patch);
+            f.registry.patch(&view, PatchKind::Merge, &body, &Fixture::options()).await.unwrap();
+        };
+        for (step, want) in want.iter().enumerate() {
+            match step {
+                0 => patch(json!({"metadata": {"labels": labels}})).await,
+                1 => patch(json!({"metadata": {"annotations": {"changed": "yes"}}})).await,
+                _ => drop(f.registry.delete(&view, &DeleteOptions::default()).await.unwrap()),
+            }
+            let (events, _) = ready(&mut stream);
+            let got: Vec<String> = events
+                .iter()
+                .map(|e| {
+                    let object: Value = serde_json::from_slice(&e.object).unwrap();
+                    let revision = f.registry.store().revision();
+                    assert_eq!(
+                        (e.revision, &object["metadata"]["resourceVersion"]),
+                        (revision, &json!(revision.to_string()))
+                    );
+                    let whose = if object["metadata"]["labels"].get("mine").is_some() { "mine" } else { "virtual" };
+                    format!("{} {whose}", e.kind.as_str())
+                })
+                .collect();
+            assert_eq!(got.join(" "), *want, "{selector} {labels} {step}");
+        }
+    }
+}
+
+/// A virtual object that a watch has shown under a revision of its own can be changed by whoever saw it there.
+#[tokio::test]
+async fn virtual_objects_are_known_by_the_revisions_they_are_shown_under() {
+    let f = Fixture::new().await;
+    let view = f.request("rbac.authorization.k8s.io/v1/clusterroles", "").named("view");
+    let patch = async |revision: u64, label: &str| {
+        let body = json!({"metadata": {"resourceVersion": revision.to_string(), "labels": {"mine": label}}});
+        let outcome = f.registry.patch(&view, PatchKind::Merge, &crate::Body::from(&body), &Fixture::options()).await;
+        outcome.map(|_| f.registry.store().revision()).map_err(|status| status.code)
+    };
+    let covered = patch(1, "a").await.unwrap();
+    assert_eq!(patch(1, "b").await, Err(409));
+    f.registry.delete(&view, &DeleteOptions::default()).await.unwrap();
+    let uncovered = f.registry.store().revision();
+    for (revision, code) in [(covered, Err(409)), (uncovered + 1, Err(409)), (uncovered, Ok(uncovered + 1))] {
+        assert_eq!(patch(revision, "b").await, code, "{revision}");
+    }
+}

@@ -114,6 +114,32 @@ async fn initializers_are_waited_for() {
         (&json!("Initializing"), &json!(["root:slow"]))
     );
     assert_eq!(made["metadata"]["labels"]["workloads.kcp.dev/schedulable"], "true", "of the type that it extends");
+    // Who may write the status in the parent still does not say when it is done; the server does.
+    let status = f.request(WORKSPACES, "").named("w").at_subresource("status");
+    let patch = async |request: &Request, status: Value| {
+        let body = crate::Body::from(&json!({"status": status}));
+        f.registry.patch(request, crate::PatchKind::Merge, &body, &Fixture::options()).await
+    };
+    for (change, want) in [
+        (json!({"phase": "Ready"}), "status.phase is set by the server"),
+        (json!({"phase": "Deleting"}), "status.phase is set by the server"),
+        (json!({"phase": null}), "cannot transition from \"Initializing\" to \"\""),
+        (json!({"initializers": []}), "status.initializers is set by the server"),
+        (json!({"initializers": ["root:slow", "root:more"]}), "status.initializers is set by the server"),
+    ] {
+        let error = patch(&status, change.clone()).await.unwrap_err();
+        assert!(error.code == 403 && error.message.ends_with(want), "{change}: {error}");
+    }
+    let condition = json!([{"type": "Seen", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+    patch(&status, json!({"conditions": condition})).await.unwrap();
+    let server = UserInfo { groups: vec!["system:masters".into()], ..UserInfo::default() };
+    let server = Request { user: server.into(), ..status.clone() };
+    let ready = patch(&server, json!({"phase": "Ready", "initializers": []})).await.unwrap();
+    let ready: Value = serde_json::from_slice(&ready.object).unwrap();
+    assert_eq!(
+        (&ready["status"]["phase"], &ready["metadata"]["labels"]["tenancy.kcp.io/phase"]),
+        (&json!("Ready"), &json!("Ready"))
+    );
 }
 
 #[tokio::test]

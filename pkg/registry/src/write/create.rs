@@ -6,7 +6,7 @@ use kcp_merge::managed;
 use kcp_storage::{Expect, Op};
 use serde_json::Value;
 
-use super::{ATTEMPTS, Call, Refusal, meta};
+use super::{ATTEMPTS, Call, RETYPED, Refusal, meta};
 use crate::{
     decode, encode,
     options::WriteVerb,
@@ -28,30 +28,40 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let options = options.check(WriteVerb::Create)?;
-        let call = Call::new(self, request, options)?;
-        if !request.subresource.is_empty() {
-            return call.create_subresource(body);
+        let mut left = RETYPED;
+        loop {
+            let call = Call::new(self, request, options.clone())?;
+            let outcome = call.post(body).await;
+            if !call.begins_again(&outcome, &mut left) {
+                return outcome;
+            }
         }
-        let parsed = call.parse(body)?;
-        let snapshot = self.store().snapshot();
-        let mut value = call.decode(parsed, &snapshot)?;
-        if !request.info.is_stored() {
-            // Answers made from the question say who asked.
-            let schema = request.info.schema.get();
-            managed::track_update(None, &mut value, &call.writer(), schema.root(), &call.reset_fields());
-            let answer = request.info.strategy.review(value, &call.context(&snapshot))?;
-            return Ok(Written { object: encode::encode_at(&answer, 0), created: true });
-        }
-        drop(snapshot);
-        call.place(&mut value)?;
-        if !request.name.is_empty() {
-            call.check_name(&value)?;
-        }
-        call.create(value, false).await
     }
 }
 
 impl Call<'_> {
+    async fn post(&self, body: &Body) -> Result<Written, Status> {
+        if !self.request.subresource.is_empty() {
+            return self.create_subresource(body);
+        }
+        let parsed = self.parse(body)?;
+        let snapshot = self.registry.store().snapshot();
+        let mut value = self.decode(parsed, &snapshot)?;
+        if !self.info.is_stored() {
+            // Answers made from the question say who asked.
+            let schema = self.info.schema.get();
+            managed::track_update(None, &mut value, &self.writer(), schema.root(), &self.reset_fields());
+            let answer = self.info.strategy.review(value, &self.context(&snapshot))?;
+            return Ok(Written { object: encode::encode_at(&answer, 0), created: true });
+        }
+        drop(snapshot);
+        self.place(&mut value)?;
+        if !self.request.name.is_empty() {
+            self.check_name(&value)?;
+        }
+        self.create(value, false).await
+    }
+
     /// Stores a decoded object. `tracked`: its managedFields are up to date.
     pub(super) async fn create(&self, mut value: Value, tracked: bool) -> Result<Written, Status> {
         let with_revision = !matches!(object::resource_version(&value), "" | "0");
@@ -65,6 +75,7 @@ impl Call<'_> {
         // What is prepared depends on the name and on what is stored; when either changes it is prepared anew.
         let original = (generated || self.info.strategy.reads_state()).then(|| value.clone());
         let mut prepared = false;
+        let mut turn = None;
         loop {
             left -= 1;
             let snapshot = self.registry.store().snapshot();
@@ -101,15 +112,21 @@ impl Call<'_> {
                 prepared = true;
             }
             let name = object::name(&value).to_owned();
-            let key = key_of(self.info, self.cluster, self.namespace(), &name)?;
-            if let Some(existing) = find(self.info, &snapshot, self.cluster, &key) {
+            let key = key_of(&self.info, self.cluster, self.namespace(), &name)?;
+            if let Some(existing) = find(&self.info, &snapshot, self.cluster, &key) {
                 if generated && left > 0 {
                     continue;
                 }
                 return Err(self.exists(&name, generated, crate::scan::is_deleting(&existing.value)));
             }
-            if self.info.namespaced {
-                quota::charge(&snapshot, self.cluster, self.namespace(), self.info, &name, &mut guards)?;
+            if self.info.namespaced
+                && quota::charge(&snapshot, self.cluster, self.namespace(), &self.info, &name, &mut guards)?
+                && turn.is_none()
+                && !self.options.dry_run
+            {
+                turn = Some(self.registry.turns().take(self.cluster, self.namespace()).await);
+                left += 1;
+                continue;
             }
             let mut ops = Vec::with_capacity(guards.len() + 1);
             let mut shown = value;
@@ -124,7 +141,9 @@ impl Call<'_> {
                 Ok(revision) => return self.written(&stored.render(revision), true),
                 Err(Refusal::Failed(status)) => return Err(status),
                 Err(Refusal::Stale(0)) if !generated || left == 0 => return Err(self.exists(&name, generated, false)),
-                Err(Refusal::Stale(_)) if left == 0 => return Err(Status::modified(&self.resource(), &name)),
+                Err(Refusal::Stale(_)) if left == 0 || self.is_retyped() => {
+                    return Err(Status::modified(&self.resource(), &name));
+                }
                 Err(Refusal::Stale(_)) => {}
             }
             value = self.unstored(shown);
@@ -167,10 +186,10 @@ impl Call<'_> {
     fn create_subresource(&self, body: &Body) -> Result<Written, Status> {
         let unknown = || Status::not_found(&self.resource(), &self.request.name);
         let kind = &self.info.subresource(&self.request.subresource).ok_or_else(unknown)?.kind;
-        let parsed = decode::expect_kind(body, &kind.group, &kind.version, &kind.kind, self.info, &self.types)?;
+        let parsed = decode::expect_kind(body, &kind.group, &kind.version, &kind.kind, &self.info, &self.types)?;
         let snapshot = self.registry.store().snapshot();
-        let key = key_of(self.info, self.cluster, self.namespace(), &self.request.name)?;
-        let parent = find(self.info, &snapshot, self.cluster, &key).ok_or_else(unknown)?;
+        let key = key_of(&self.info, self.cluster, self.namespace(), &self.request.name)?;
+        let parent = find(&self.info, &snapshot, self.cluster, &key).ok_or_else(unknown)?;
         let parent = self.renderer.tree(parent.revision, &parent.value);
         let name = object::name(&parsed.value);
         if !name.is_empty() && name != self.request.name {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{ATTEMPTS, Call, Refusal};
 use crate::{
     encode,
-    list::List,
+    list::{Found, Items, List},
     options::{Delete, Policy, Write},
     read::{find, key_of},
     registry::Registry,
@@ -40,15 +40,15 @@ impl Registry {
     ) -> Result<List, Status> {
         let options = options.check()?;
         let call = Call::new(self, request, Write { dry_run: options.dry_run, ..Write::default() })?;
-        let mut found = self.read_list(request, list).await?;
-        let meta = found.meta.clone();
+        let shown = |items: &Items, found: &Found| (found.key.clone(), items.render(found));
+        let (meta, mut found) = self.read_items(request, list, shown).await?;
         let mut gone: Vec<Bytes> = Vec::new();
         loop {
-            let some: Vec<Bytes> = found.items().take(BATCH).collect();
-            if some.is_empty() {
+            let (keys, some): (Vec<Key>, Vec<Bytes>) = found.by_ref().take(BATCH).unzip();
+            if keys.is_empty() {
                 break;
             }
-            call.delete_some(&some, &options).await?;
+            call.delete_some(keys, &options).await?;
             gone.extend(some);
         }
         Ok(List::new(Arc::clone(&request.info), meta, Box::new(gone.into_iter())))
@@ -67,10 +67,10 @@ enum Fate {
 
 impl Call<'_> {
     async fn delete(&self, options: &Delete) -> Result<Deleted, Status> {
-        let key = key_of(self.info, self.cluster, self.namespace(), &self.request.name)?;
+        let key = key_of(&self.info, self.cluster, self.namespace(), &self.request.name)?;
         for _ in 0..ATTEMPTS {
             let snapshot = self.registry.store().snapshot();
-            let existing = find(self.info, &snapshot, self.cluster, &key);
+            let existing = find(&self.info, &snapshot, self.cluster, &key);
             let (old, entry) = match existing {
                 Some(existing) => (serde_json::from_slice(&existing.value).unwrap_or(Value::Null), existing.entry),
                 None => {
@@ -122,44 +122,37 @@ impl Call<'_> {
 
     /// Deletes objects of a collection, those that can go at once in one batch. Objects that have gone meanwhile are
     /// ignored.
-    async fn delete_some(&self, objects: &[Bytes], options: &Delete) -> Result<(), Status> {
+    async fn delete_some(&self, keys: Vec<Key>, options: &Delete) -> Result<(), Status> {
         let mut single = Vec::new();
         let mut ops = Vec::new();
+        let mut at_once = Vec::new();
         let snapshot = self.registry.store().snapshot();
-        for bytes in objects {
-            let text = |field: &str| {
-                let raw = crate::scan::of_metadata(bytes, field);
-                raw.and_then(crate::scan::text).unwrap_or_default().to_owned()
-            };
-            let (namespace, name) = (text("namespace"), text("name"));
-            let Ok(key) = key_of(self.info, self.cluster, &namespace, &name) else { continue };
+        for key in keys {
             let Some(entry) = snapshot.get(&key) else { continue };
             let old: Value = serde_json::from_slice(&entry.value).unwrap_or(Value::Null);
             match self.fate(&old, entry, options, &snapshot)? {
-                Fate::Remove => ops.push(Op::Delete { key, expect: Expect::Revision(entry.revision) }),
+                Fate::Remove => {
+                    ops.push(Op::Delete { key: key.clone(), expect: Expect::Revision(entry.revision) });
+                    at_once.push(key);
+                }
                 Fate::Leave => {}
-                Fate::Mark(_) => single.push((namespace, name)),
+                Fate::Mark(_) => single.push(key),
             }
         }
         if self.options.dry_run {
             return Ok(());
         }
         if !ops.is_empty() {
-            let keys: Vec<Key> = ops
-                .iter()
-                .filter_map(|op| if let Op::Delete { key, .. } = op { Some(key.clone()) } else { None })
-                .collect();
             match self.commit(ops).await {
                 Ok(_) => {}
                 Err(Refusal::Failed(status)) => return Err(status),
                 // One of them has changed: each for itself.
-                Err(Refusal::Stale(_)) => {
-                    single.extend(keys.iter().map(|k| (k.parts().namespace.to_owned(), k.parts().name.to_owned())));
-                }
+                Err(Refusal::Stale(_)) => single.append(&mut at_once),
             }
         }
-        for (namespace, name) in single {
-            let request = self.request.clone().in_namespace(&namespace).named(&name);
+        for key in single {
+            let parts = key.parts();
+            let request = self.request.clone().in_namespace(parts.namespace).named(parts.name);
             let call = Call::new(self.registry, &request, self.options.clone())?;
             match call.delete(options).await {
                 Err(status) if status.code != 404 => return Err(status),

@@ -42,6 +42,9 @@ pub(crate) const MAX_OBJECT: usize = 3 * 1024 * 1024;
 /// time somebody else has made progress.
 const ATTEMPTS: usize = 64;
 
+/// How often a write begins again because the definition of its type has changed.
+const RETYPED: usize = 8;
+
 /// Why a commit did not happen.
 pub(crate) enum Refusal {
     /// The precondition of the operation with this index does not hold: something has changed.
@@ -61,8 +64,11 @@ pub(crate) struct Call<'a> {
     registry: &'a Registry,
     request: &'a Request,
     cluster: &'a ClusterName,
-    info: &'a Arc<ResourceInfo>,
+    /// The type as `types` has it: that of the request may be older.
+    info: Arc<ResourceInfo>,
     types: Arc<TypeTable>,
+    /// The revision of the definition that `info` was made of; `None` for built-in types.
+    definition: Option<Revision>,
     renderer: Renderer,
     options: Write,
     now: Timestamp,
@@ -76,18 +82,51 @@ impl<'a> Call<'a> {
     pub(crate) fn new(registry: &'a Registry, request: &'a Request, options: Write) -> Result<Self, Status> {
         let cluster = request.cluster()?;
         let types = registry.types(cluster);
-        let renderer = Renderer::new(&request.info, &types);
+        let definition = types.definition(&request.info.storage.group_resource).map(|d| d.revision);
+        let info = match definition {
+            None => Arc::clone(&request.info),
+            Some(_) => {
+                let gvr = request.info.gvr();
+                types.lookup(&gvr.group, &gvr.version, &gvr.resource).ok_or_else(unserved)?
+            }
+        };
+        let renderer = Renderer::new(&info, &types);
         let now = Timestamp::now();
-        let info = &request.info;
         let api_version = info.gvk.api_version();
-        Ok(Self { registry, request, cluster, info, types, renderer, options, now, stamp: now.rfc3339(), api_version })
+        let stamp = now.rfc3339();
+        Ok(Self { registry, request, cluster, info, types, definition, renderer, options, now, stamp, api_version })
+    }
+
+    /// Whether the definition of the type has changed since the call began: what was made of the body may not be what
+    /// the type is now.
+    fn is_retyped(&self) -> bool {
+        let types = self.registry.types(self.cluster);
+        types.definition(&self.info.storage.group_resource).map(|d| d.revision) != self.definition
+    }
+
+    /// Whether a write that came to `outcome` is to begin again, from the body, because its type has changed.
+    fn begins_again(&self, outcome: &Result<Written, Status>, left: &mut usize) -> bool {
+        if outcome.is_ok() || *left == 0 || !self.is_retyped() {
+            return false;
+        }
+        *left -= 1;
+        true
+    }
+
+    /// Makes it part of a batch that the type is still what the write was decided by.
+    fn guard_type(&self, ops: &mut Vec<Op>) {
+        if let Some(revision) = self.definition
+            && let Ok(key) = crate::crd::key_of(self.cluster, &self.info.storage.group_resource)
+        {
+            ops.push(Op::Check { key, expect: Expect::Revision(revision) });
+        }
     }
 
     fn context<'s>(&'s self, snapshot: &'s Snapshot) -> StrategyContext<'s> {
         StrategyContext {
             registry: self.registry,
             snapshot,
-            info: self.info,
+            info: &self.info,
             cluster: self.cluster,
             namespace: self.namespace(),
             name: &self.request.name,
@@ -123,7 +162,7 @@ impl<'a> Call<'a> {
 
     /// The fields that the endpoint does not own, and the versions that the type has (F-10, F-11).
     fn reset_fields(&self) -> ResetFields {
-        let reset = ResetFields::new(self.info.strategy.reset_paths(self.info, &self.request.subresource));
+        let reset = ResetFields::new(self.info.strategy.reset_paths(&self.info, &self.request.subresource));
         if !self.info.custom {
             return reset;
         }
@@ -138,9 +177,9 @@ impl<'a> Call<'a> {
 
     /// Parses the body of a create or an update.
     fn parse(&self, body: &Body) -> Result<Parsed, Status> {
-        decode::object(body, self.info, &self.types).inspect_err(|_| {
+        decode::object(body, &self.info, &self.types).inspect_err(|_| {
             // What is not strict enough for an answer of its own is still a warning.
-            let foreign = decode::foreign_fields(body, self.info);
+            let foreign = decode::foreign_fields(body, &self.info);
             if self.options.validation == FieldValidation::Warn {
                 decode::findings(&[], &foreign).into_iter().for_each(|f| self.request.warnings.add(f));
             }
@@ -268,27 +307,20 @@ impl<'a> Call<'a> {
 
     /// The definition of a custom type must not be going away when an instance is made (CRD-10). Part of the batch too.
     fn guard_definition(&self, name: &str, ops: &mut Vec<Op>) -> Result<(), Status> {
-        let types = self.registry.types(self.cluster);
         let storage = &self.info.storage.group_resource;
-        let Some(definition) = types.definition(storage) else {
-            if self.info.custom
-                && self.registry.base().definition(storage).is_none()
-                && !self.registry.is_base(self.info)
-            {
-                return Err(Status::failure(
-                    404,
-                    reason::NOT_FOUND,
-                    "the server could not find the requested resource",
-                ));
+        match self.types.definition(storage) {
+            Some(definition) if definition.terminating => {
+                let detail = "create not allowed while custom resource definition is terminating";
+                return Err(Status::forbidden(&self.resource(), name, detail));
             }
-            return Ok(());
-        };
-        if definition.terminating {
-            let detail = "create not allowed while custom resource definition is terminating";
-            return Err(Status::forbidden(&self.resource(), name, detail));
-        }
-        if let Ok(key) = crate::crd::key_of(self.cluster, storage) {
-            ops.push(Op::Check { key, expect: Expect::Revision(definition.revision) });
+            Some(_) => self.guard_type(ops),
+            None if self.info.custom
+                && self.registry.base().definition(storage).is_none()
+                && !self.registry.is_base(&self.info) =>
+            {
+                return Err(unserved());
+            }
+            None => {}
         }
         Ok(())
     }
@@ -346,7 +378,7 @@ impl<'a> Call<'a> {
         let path = FieldPath::new("metadata");
         let strategy = &self.info.strategy;
         let mut errors = validation::validate_object_meta(meta, self.info.namespaced, strategy.name_rule(), &path);
-        if strategy.checks_finalizers(self.info) {
+        if strategy.checks_finalizers(&self.info) {
             let finalizers = meta.get("finalizers").unwrap_or(&Value::Null);
             errors.extend(validation::validate_core_finalizers(finalizers, &path.child("finalizers")));
         }
@@ -409,6 +441,11 @@ pub(crate) async fn derive(registry: &Registry, attempts: usize, ops: impl Fn() 
         }
     }
     Ok(())
+}
+
+/// 404 for a type that there is no more.
+fn unserved() -> Status {
+    Status::failure(404, reason::NOT_FOUND, "the server could not find the requested resource")
 }
 
 /// 422 for an update that must name the revision that it changes (U-02). It names the resource, not the kind.

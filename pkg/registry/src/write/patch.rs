@@ -5,7 +5,7 @@ use kcp_merge::{JsonPatch, managed, merge_patch, strategic_merge};
 use kcp_storage::Snapshot;
 use serde_json::Value;
 
-use super::{Call, scale, update::Change};
+use super::{Call, RETYPED, scale, update::Change};
 use crate::{
     decode::{self, Parsed},
     options::WriteVerb,
@@ -45,13 +45,19 @@ impl Registry {
             ));
         }
         let options = options.check(WriteVerb::Patch(kind))?;
-        let call = Call::new(self, request, options)?;
         let patch = Patch::parse(kind, body)?;
-        if let Patch::Apply(parsed) = &patch {
-            call.check_applied(&parsed.value)?;
-        }
         let change = if request.subresource == "scale" { Change::Scale(patch) } else { Change::Patch(patch) };
-        call.modify(change).await
+        let mut left = RETYPED;
+        loop {
+            let call = Call::new(self, request, options.clone())?;
+            if let Change::Scale(Patch::Apply(parsed)) | Change::Patch(Patch::Apply(parsed)) = &change {
+                call.check_applied(&parsed.value)?;
+            }
+            let outcome = call.modify(&change).await;
+            if !call.begins_again(&outcome, &mut left) {
+                return outcome;
+            }
+        }
     }
 }
 

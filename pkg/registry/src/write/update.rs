@@ -4,11 +4,11 @@ use kcp_admission::Operation;
 use kcp_apimachinery::{FieldErrors, FieldPath, Status, object, status::reason, validation};
 use kcp_authorization::{Attributes, forbidden};
 use kcp_merge::managed;
-use kcp_storage::{Expect, Key, Op, Snapshot};
+use kcp_storage::{Expect, Key, Op, Prefix, Snapshot};
 use serde_json::Value;
 
 use super::{
-    ATTEMPTS, Call, Refusal,
+    ATTEMPTS, Call, RETYPED, Refusal,
     patch::{Patch, Produced},
     revision_required,
 };
@@ -42,18 +42,14 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let options = options.check(WriteVerb::Update)?;
-        let call = Call::new(self, request, options)?;
-        if request.subresource == "scale" {
-            let parsed = decode::expect_kind(body, "autoscaling", "v1", "Scale", &request.info, &call.types)?;
-            return call.modify(Change::ReplaceScale(parsed.value)).await;
+        let mut left = RETYPED;
+        loop {
+            let call = Call::new(self, request, options.clone())?;
+            let outcome = call.put(body).await;
+            if !call.begins_again(&outcome, &mut left) {
+                return outcome;
+            }
         }
-        let parsed = call.parse(body)?;
-        let snapshot = self.store().snapshot();
-        let mut value = call.decode(parsed, &snapshot)?;
-        drop(snapshot);
-        call.place(&mut value)?;
-        call.check_name(&value)?;
-        call.modify(Change::Replace(value)).await
     }
 }
 
@@ -65,11 +61,25 @@ enum Attempt {
 }
 
 impl Call<'_> {
+    async fn put(&self, body: &Body) -> Result<Written, Status> {
+        if self.request.subresource == "scale" {
+            let parsed = decode::expect_kind(body, "autoscaling", "v1", "Scale", &self.info, &self.types)?;
+            return self.modify(&Change::ReplaceScale(parsed.value)).await;
+        }
+        let parsed = self.parse(body)?;
+        let snapshot = self.registry.store().snapshot();
+        let mut value = self.decode(parsed, &snapshot)?;
+        drop(snapshot);
+        self.place(&mut value)?;
+        self.check_name(&value)?;
+        self.modify(&Change::Replace(value)).await
+    }
+
     /// Changes the object that the request names.
-    pub(super) async fn modify(&self, change: Change) -> Result<Written, Status> {
-        let key = key_of(self.info, self.cluster, self.namespace(), &self.request.name)?;
+    pub(super) async fn modify(&self, change: &Change) -> Result<Written, Status> {
+        let key = key_of(&self.info, self.cluster, self.namespace(), &self.request.name)?;
         for _ in 0..ATTEMPTS {
-            match self.attempt(&key, &change).await? {
+            match self.attempt(&key, change).await? {
                 Attempt::Done(written) => return Ok(written),
                 Attempt::Create(produced) => match self.create(produced.value, produced.tracked).await {
                     // Somebody else has made it meanwhile: then it is theirs that is changed. Who applies is never told
@@ -77,6 +87,7 @@ impl Call<'_> {
                     Err(status) if status.reason == reason::ALREADY_EXISTS => {}
                     outcome => return outcome,
                 },
+                Attempt::Again if self.is_retyped() => break,
                 Attempt::Again => {}
             }
         }
@@ -85,7 +96,7 @@ impl Call<'_> {
 
     async fn attempt(&self, key: &Key, change: &Change) -> Result<Attempt, Status> {
         let snapshot = self.registry.store().snapshot();
-        let Some(existing) = find(self.info, &snapshot, self.cluster, key) else {
+        let Some(existing) = find(&self.info, &snapshot, self.cluster, key) else {
             return self.missing(change, &snapshot).map(Attempt::Create);
         };
         let old = self.renderer.tree(existing.revision, &existing.value);
@@ -118,6 +129,7 @@ impl Call<'_> {
             return self.written(&encode::encode_at(&new, existing.revision), false).map(Attempt::Done);
         }
         ops.push(Op::Put { key: key.clone(), value: stored.clone(), expect });
+        self.guard_type(&mut ops);
         if existing.entry.is_none() {
             // What hides a virtual object is a new one.
             let resource = &self.info.storage.group_resource;
@@ -216,15 +228,23 @@ impl Call<'_> {
         }
         if matches!(given, "" | "0") {
             let scale = matches!(change, Change::ReplaceScale(_) | Change::Scale(_));
-            if scale || self.info.strategy.allow_unconditional_update(self.info) {
+            if scale || self.info.strategy.allow_unconditional_update(&self.info) {
                 return Ok(());
             }
             return Err(revision_required(&resource, &self.request.name));
         }
-        if given.parse() == Ok(existing.revision) {
+        if given.parse() == Ok(existing.revision) || (existing.entry.is_none() && self.was_virtual(given)) {
             return Ok(());
         }
         Err(Status::modified(&resource, &self.request.name))
+    }
+
+    /// Whether the object was virtual at a revision, as it is now: so watches show one that was uncovered.
+    fn was_virtual(&self, revision: &str) -> bool {
+        let key = key_of(&self.info, self.cluster, self.namespace(), &self.request.name);
+        let (Ok(key), Ok(revision)) = (key, revision.parse()) else { return false };
+        let then = self.registry.store().snapshot_at(revision, &Prefix::object(&key));
+        then.is_ok_and(|then| then.get(&key).is_none())
     }
 
     fn validate_changed(&self, new: &Value, old: &Value, snapshot: &Snapshot) -> Result<(), Status> {
@@ -242,7 +262,7 @@ impl Call<'_> {
             if !self.info.custom {
                 errors.extend(self.own_metadata(new));
             }
-        } else if self.info.strategy.checks_finalizers(self.info) {
+        } else if self.info.strategy.checks_finalizers(&self.info) {
             let finalizers = meta.get("finalizers").unwrap_or(&Value::Null);
             errors.extend(validation::validate_core_finalizers(finalizers, &path.child("finalizers")));
         }
