@@ -354,10 +354,12 @@ impl Sync {
                 Ok(())
             }
             // A field that may not change there was changed here: only a new object can have it.
-            Err(e) if e.is_invalid() && e.to_string().contains("immutable") && current.is_some() => {
-                tracing::info!(%resource, namespace = physical_namespace, name, "replacing an object because an immutable field has changed");
+            Err(e) if e.is_invalid() && e.to_string().contains("immutable") && is_replaceable(resource) => {
                 match current {
-                    Some(current) => self.remove(synced, resource, current).await,
+                    Some(current) => {
+                        tracing::info!(%resource, namespace = physical_namespace, name, "replacing an object because an immutable field has changed");
+                        self.remove(synced, resource, current).await
+                    }
                     None => Err(e),
                 }
             }
@@ -415,6 +417,15 @@ impl Sync {
     pub(crate) fn namespaces_left(&self) -> usize {
         self.down_namespaces.all().iter().filter(|n| self.our_locator(n).is_some()).count()
     }
+}
+
+/// Whether an object of this type can be deleted and made anew with nothing lost. What holds data or has done work (a
+/// volume claim, a job) must not go for a mistake in the workspace.
+fn is_replaceable(resource: &GroupResource) -> bool {
+    matches!(
+        (resource.group.as_str(), resource.resource.as_str()),
+        ("", "configmaps" | "secrets" | "services") | ("apps", "deployments")
+    )
 }
 
 fn settled(hash: &str, object: &Value) -> Settled {

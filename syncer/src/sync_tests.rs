@@ -1,13 +1,16 @@
 //! Whose a physical namespace is, and what is therefore deleted or left alone.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use kcp_client::{BodyStream, BoxFuture, Transport, TransportError};
 use kcp_controller::{Reflector, ReflectorOptions};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-/// A physical cluster with one namespace, that notes what is asked of it.
+/// A physical cluster with one namespace, that notes what is asked of it. It refuses what is applied: too late to change.
 #[derive(Default)]
 struct Ledger(Mutex<Vec<String>>, Mutex<Value>);
 
@@ -19,12 +22,78 @@ impl Transport for Ledger {
         let (code, answer) = match request.method().as_str() {
             "POST" => (409, Status::failure(409, "AlreadyExists", "it is there").to_value()),
             "GET" => (200, self.1.lock().clone()),
+            "PATCH" => (422, Status::failure(422, "Invalid", "spec: Invalid value: field is immutable").to_value()),
             _ => (200, json!({})),
         };
-        let chunks = futures_util::stream::once(async move { Ok(Bytes::from(answer.to_string())) });
-        let answer = http::Response::builder().status(code).body(chunks.boxed());
-        Box::pin(async { answer.map_err(|e| TransportError::not_sent(e.to_string())) })
+        Box::pin(async move { respond(code, &answer) })
     }
+}
+
+fn respond(code: u16, answer: &Value) -> Result<http::Response<BodyStream>, TransportError> {
+    let text = answer.to_string();
+    let chunks = futures_util::stream::once(async move { Ok(Bytes::from(text)) });
+    let answer = http::Response::builder().status(code).body(chunks.boxed());
+    answer.map_err(|e| TransportError::not_sent(e.to_string()))
+}
+
+/// A server that has these objects and in which nothing happens.
+struct Still(Vec<Value>);
+
+impl Transport for Still {
+    fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<BodyStream>, TransportError>> {
+        if request.uri().query().is_some_and(|q| q.contains("watch=")) {
+            return Box::pin(std::future::pending());
+        }
+        let list = json!({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": self.0});
+        Box::pin(async move { respond(200, &list) })
+    }
+}
+
+/// A cache that holds a complete list of these.
+async fn holding(objects: &[Value]) -> Cache {
+    let client = Client::over(Arc::new(Still(objects.to_vec())), "");
+    let (reflector, cache) = Reflector::new(client, namespaces(), ReflectorOptions::default());
+    let stop = CancellationToken::new();
+    tokio::select! {
+        () = reflector.run(&stop, |_| {}, |_| {}) => {}
+        _ = cache.synced() => {}
+    }
+    cache
+}
+
+fn served(resource: &GroupResource) -> Served {
+    Served {
+        gvr: GroupVersionResource::new(&resource.group, "v1", &resource.resource),
+        kind: String::new(),
+        singular: String::new(),
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        namespaced: true,
+        subresources: BTreeSet::new(),
+    }
+}
+
+/// The namespace `n` is synced, and `up` and `down` of a type.
+async fn hold(sync: &mut Sync, resource: &GroupResource, up: &[Value], down: &[Value]) {
+    sync.up_namespaces = holding(&[json!({"metadata": {"name": "n", "uid": "u"}})]).await;
+    let own = physical_namespace("root:a", "n");
+    sync.down_namespaces = holding(&[physical(&own, &locator("root:a", "id1", "east"))]).await;
+    let synced = Synced {
+        up: served(resource),
+        down: served(resource),
+        upstream: holding(up).await,
+        downstream: holding(down).await,
+    };
+    sync.types.write().insert(resource.clone(), Arc::new(synced));
+}
+
+/// An object as the syncer has applied it.
+fn applied(name: &str, uid: &str) -> Value {
+    json!({"metadata": {
+        "name": name, "namespace": physical_namespace("root:a", "n"), "uid": "p",
+        "labels": {workload::CLUSTER_LABEL: "east"},
+        "annotations": {workload::UPSTREAM_UID_ANNOTATION: uid, workload::APPLIED_HASH_ANNOTATION: "old"},
+    }})
 }
 
 fn sync() -> (Sync, Arc<Ledger>) {
@@ -105,5 +174,29 @@ async fn names_of_earlier_lives_are_cleaned_and_never_adopted() {
         let namespace = json!({"metadata": {"name": "n", "uid": "u"}});
         assert_eq!(sync.ensure_namespace(&namespace).await.ok(), outcome, "{why}");
         assert_eq!(*down.0.lock(), asked, "{why}");
+    }
+}
+
+/// A change that the physical cluster does not take replaces what can be made anew, and leaves what would lose data.
+#[tokio::test]
+async fn what_holds_data_is_never_replaced() {
+    for (group, resource, replaced) in [
+        ("", "configmaps", true),
+        ("", "secrets", true),
+        ("", "services", true),
+        ("apps", "deployments", true),
+        ("", "persistentvolumeclaims", false),
+        ("batch", "jobs", false),
+        ("apps", "statefulsets", false),
+        ("example.io", "deployments", false),
+    ] {
+        let (mut sync, down) = sync();
+        let kind = GroupResource::new(group, resource);
+        let up = json!({"metadata": {"name": "o", "namespace": "n", "uid": "o1"}});
+        hold(&mut sync, &kind, &[up], &[applied("o", "o1")]).await;
+        let outcome = sync.reconcile(Work::Object(kind.clone(), "n".into(), "o".into())).await;
+        assert_eq!(outcome.is_ok(), replaced, "{kind}: a refusal is said");
+        let asked = if replaced { &["PATCH", "DELETE uid p"][..] } else { &["PATCH"] };
+        assert_eq!(*down.0.lock(), asked, "{kind}");
     }
 }
