@@ -207,17 +207,18 @@ impl Sync {
         gone_or_changed_is_fine(self.down_gate.pass(self.down.delete(&namespaces(), "", name, &params)).await)
     }
 
-    /// Queues everything that the workspace has in a namespace.
+    /// Queues everything that either side has in a namespace of the workspace: what was deleted before its physical
+    /// namespace was known has nothing else that brings it back.
     fn queue_namespace_content(&self, namespace: &str) {
+        let physical = physical_namespace(&self.path, namespace);
         let types: Vec<(GroupResource, Arc<Synced>)> =
             self.types.read().iter().map(|(r, s)| (r.clone(), s.clone())).collect();
         for (resource, synced) in types {
-            let keys = synced.upstream.all();
-            self.queue.add_all(
-                keys.iter()
-                    .filter(|o| object::namespace(o) == namespace)
-                    .map(|o| Work::Object(resource.clone(), namespace.to_owned(), object::name(o).to_owned())),
-            );
+            let up = synced.upstream.in_namespace(namespace);
+            let down = synced.downstream.in_namespace(&physical);
+            let up = up.iter().map(|o| object::name(o).to_owned());
+            let names = up.chain(down.iter().map(|o| names::up(&resource, object::name(o))));
+            self.queue.add_all(names.map(|name| Work::Object(resource.clone(), namespace.to_owned(), name)));
         }
     }
 
@@ -370,9 +371,8 @@ impl Sync {
     /// The secret in a namespace of the workspace that holds the token of a service account.
     fn token_secret(&self, namespace: &str, account: &str) -> Option<String> {
         let synced = self.types.read().get(&GroupResource::new("", "secrets")).cloned()?;
-        let found = synced.upstream.all().into_iter().find(|s| {
-            object::namespace(s) == namespace
-                && s["type"] == "kubernetes.io/service-account-token"
+        let found = synced.upstream.in_namespace(namespace).into_iter().find(|s| {
+            s["type"] == "kubernetes.io/service-account-token"
                 && object::annotation(s, "kubernetes.io/service-account.name") == Some(account)
         })?;
         Some(object::name(&found).to_owned())

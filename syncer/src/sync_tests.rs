@@ -200,3 +200,20 @@ async fn what_holds_data_is_never_replaced() {
         assert_eq!(*down.0.lock(), asked, "{kind}");
     }
 }
+
+/// An object whose origin went before its physical namespace was known goes as soon as that is.
+#[tokio::test]
+async fn what_was_deleted_too_early_is_made_up_for() {
+    let (mut sync, down) = sync();
+    let maps = GroupResource::new("", "configmaps");
+    hold(&mut sync, &maps, &[], &[applied("kcp-root-ca.crt", "o1")]).await;
+    let known = std::mem::replace(&mut sync.down_namespaces, holding(&[]).await);
+    let work = Work::Object(maps, "n".into(), "kube-root-ca.crt".into());
+    assert!(sync.reconcile(work.clone()).await.is_ok());
+    assert!(down.0.lock().is_empty(), "whose it is cannot be said yet");
+    sync.down_namespaces = known;
+    assert!(sync.reconcile(Work::Namespace("n".into())).await.is_ok());
+    assert_eq!((sync.queue.len(), sync.queue.next().await.as_ref()), (1, Some(&work)));
+    assert!(sync.reconcile(work).await.is_ok());
+    assert_eq!(*down.0.lock(), ["DELETE uid p"]);
+}
