@@ -16,7 +16,7 @@ use kcp_apis::{
     workload,
 };
 use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
-use kcp_controller::{Action, Cache, Queue};
+use kcp_controller::{Action, Cache, Change, Queue};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -105,6 +105,14 @@ pub(crate) struct Sides {
 
 fn namespaces() -> GroupVersionResource {
     GroupVersionResource::new("", "v1", "namespaces")
+}
+
+pub(crate) fn secrets() -> GroupResource {
+    GroupResource::new("", "secrets")
+}
+
+pub(crate) fn deployments() -> GroupResource {
+    GroupResource::new("apps", "deployments")
 }
 
 impl Sync {
@@ -276,7 +284,7 @@ impl Sync {
 
     async fn object(&self, resource: &GroupResource, namespace: &str, name: &str) -> Result<Action, Error> {
         let Some(synced) = self.types.read().get(resource).cloned() else { return Ok(Action::Done) };
-        if !self.lists_complete() || !synced.is_ready() {
+        if !self.lists_complete() || !synced.is_ready() || *resource == deployments() && !self.tokens_known() {
             return Ok(Action::Done);
         }
         let physical_namespace = physical_namespace(&self.path, namespace);
@@ -368,14 +376,35 @@ impl Sync {
         }
     }
 
-    /// The secret in a namespace of the workspace that holds the token of a service account.
+    /// The secret in a namespace of the workspace that holds the token of a service account: one without a token in it
+    /// would keep pods from starting.
     fn token_secret(&self, namespace: &str, account: &str) -> Option<String> {
-        let synced = self.types.read().get(&GroupResource::new("", "secrets")).cloned()?;
+        let synced = self.types.read().get(&secrets()).cloned()?;
         let found = synced.upstream.in_namespace(namespace).into_iter().find(|s| {
-            s["type"] == "kubernetes.io/service-account-token"
+            s["type"] == transform::TOKEN_TYPE
                 && object::annotation(s, "kubernetes.io/service-account.name") == Some(account)
+                && s.pointer("/data/token").and_then(Value::as_str).is_some_and(|token| !token.is_empty())
         })?;
         Some(object::name(&found).to_owned())
+    }
+
+    /// Whether the secrets are listed: a deployment that came before would be brought down without its token, and
+    /// started anew with it. Where no secrets are synced there is nothing to wait for.
+    fn tokens_known(&self) -> bool {
+        self.types.read().get(&secrets()).is_none_or(|secrets| secrets.is_ready())
+    }
+
+    /// Queues the deployments of a namespace when one of its token secrets has changed: they mount it, or do no more.
+    pub(crate) fn queue_users(&self, secret: &Change) {
+        let holds_token = |o: &Option<Arc<Value>>| o.as_ref().is_some_and(|o| o["type"] == transform::TOKEN_TYPE);
+        if (holds_token(&secret.old) || holds_token(&secret.new))
+            && let Some(synced) = self.types.read().get(&deployments())
+        {
+            let users = synced.upstream.in_namespace(&secret.namespace);
+            let key =
+                |o: &Arc<Value>| Work::Object(deployments(), secret.namespace.clone(), object::name(o).to_owned());
+            self.queue.add_all(users.iter().map(key));
+        }
     }
 
     async fn bring_up(&self, synced: &Synced, upstream: &Value, current: &Value) -> Result<(), Error> {

@@ -217,3 +217,64 @@ async fn what_was_deleted_too_early_is_made_up_for() {
     assert!(sync.reconcile(work).await.is_ok());
     assert_eq!(*down.0.lock(), ["DELETE uid p"]);
 }
+
+fn token_secret(name: &str, account: &str, token: &str) -> Value {
+    json!({"type": transform::TOKEN_TYPE, "data": {"token": token}, "metadata": {
+        "name": name, "namespace": "n", "uid": "s", "annotations": {"kubernetes.io/service-account.name": account},
+    }})
+}
+
+/// Only a secret with a token in it is mounted; one that is empty would keep pods from starting.
+#[tokio::test]
+async fn the_token_of_an_account_is_found() {
+    let (mut sync, _) = sync();
+    let mut other = token_secret("o", "late", "dA==");
+    other["type"] = "Opaque".into();
+    let all =
+        [token_secret("a", "early", "dA=="), token_secret("b", "late", ""), other, token_secret("d", "bot", "dA==")];
+    hold(&mut sync, &secrets(), &all, &[]).await;
+    for (account, want) in [("early", Some("a")), ("late", None), ("bot", Some("d")), ("none", None)] {
+        assert_eq!(sync.token_secret("n", account).as_deref(), want, "{account}");
+        assert_eq!(sync.token_secret("elsewhere", account), None);
+    }
+}
+
+/// A deployment is not brought down before its token is known, and again when that comes.
+#[tokio::test]
+async fn deployments_wait_for_their_tokens() {
+    let (mut sync, down) = sync();
+    let web = json!({"metadata": {"name": "web", "namespace": "n", "uid": "d"}});
+    let work = Work::Object(deployments(), "n".into(), "web".into());
+    hold(&mut sync, &deployments(), std::slice::from_ref(&web), &[]).await;
+    let unlisted = || Reflector::new(sync.down.clone(), namespaces(), ReflectorOptions::default()).1;
+    let synced =
+        |upstream| Synced { up: served(&secrets()), down: served(&secrets()), downstream: unlisted(), upstream };
+    sync.types.write().insert(secrets(), Arc::new(synced(unlisted())));
+    assert!(sync.reconcile(work.clone()).await.is_ok());
+    assert!(down.0.lock().is_empty(), "the secrets are not listed yet");
+    hold(&mut sync, &secrets(), &[], &[]).await;
+    assert!(sync.reconcile(work.clone()).await.is_err());
+    assert_eq!(*down.0.lock(), ["PATCH"]);
+
+    let change = |old: Option<Value>, new: Option<Value>| Change {
+        namespace: "n".into(),
+        name: "s".into(),
+        old: old.map(Arc::new),
+        new: new.map(Arc::new),
+    };
+    let (token, plain) = (token_secret("s", "default", "dA=="), json!({"type": "Opaque"}));
+    for (why, change, queued) in [
+        ("it came", change(None, Some(token.clone())), 1),
+        ("it went", change(Some(token.clone()), None), 1),
+        ("no token", change(Some(plain.clone()), Some(plain)), 0),
+        ("elsewhere", Change { namespace: "m".into(), ..change(None, Some(token)) }, 0),
+    ] {
+        sync.queue_users(&change);
+        assert_eq!(sync.queue.len(), queued, "{why}");
+        if queued > 0 {
+            let next = sync.queue.next().await;
+            assert_eq!(next.as_ref(), Some(&work), "{why}");
+            sync.queue.done(&work);
+        }
+    }
+}

@@ -19,7 +19,8 @@ pub(crate) struct Surroundings<'a> {
 const ACCOUNTS: (&str, &str) = ("", "serviceaccounts");
 const API_VOLUME: &str = "kcp-api-access";
 const API_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
+/// The type of a secret that holds a service account's token.
+pub(crate) const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
 /// Metadata that belongs to the one server that wrote it.
 const OWN_METADATA: [&str; 10] = [
     "uid",
