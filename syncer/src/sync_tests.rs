@@ -278,3 +278,22 @@ async fn deployments_wait_for_their_tokens() {
         }
     }
 }
+
+/// What leaves with a WorkloadCluster comes again with another one of the same name.
+#[tokio::test]
+async fn a_workload_cluster_made_anew_is_served() {
+    let (mut sync, _) = sync();
+    hold(&mut sync, &secrets(), &[], &[]).await;
+    let finalizers = json!([workload::SYNCER_FINALIZER]);
+    let going = json!({"metadata": {"finalizers": finalizers, "deletionTimestamp": "2026-01-01T00:00:00Z"}});
+    assert!(matches!(sync.hold_or_leave(&going).await, Ok(false)), "a physical namespace is left");
+    assert!(sync.wanted_namespace("n").is_none());
+    while !sync.queue.is_empty() {
+        let Some(work) = sync.queue.next().await else { break };
+        sync.queue.done(&work);
+    }
+    let anew = json!({"metadata": {"finalizers": finalizers}});
+    assert!(matches!(sync.hold_or_leave(&anew).await, Ok(false)));
+    assert!(sync.wanted_namespace("n").is_some());
+    assert_eq!(sync.queue.next().await, Some(Work::Namespace("n".into())));
+}
