@@ -230,10 +230,12 @@ async fn the_token_of_an_account_is_found() {
     let (mut sync, _) = sync();
     let mut other = token_secret("o", "late", "dA==");
     other["type"] = "Opaque".into();
-    let all =
-        [token_secret("a", "early", "dA=="), token_secret("b", "late", ""), other, token_secret("d", "bot", "dA==")];
+    let mut beside = token_secret("e", "beside", "dA==");
+    beside["metadata"]["namespace"] = "n-1".into();
+    let (early, late) = (token_secret("a", "early", "dA=="), token_secret("b", "late", ""));
+    let all = [early, late, other, token_secret("d", "bot", "dA=="), beside];
     hold(&mut sync, &secrets(), &all, &[]).await;
-    for (account, want) in [("early", Some("a")), ("late", None), ("bot", Some("d")), ("none", None)] {
+    for (account, want) in [("early", Some("a")), ("late", None), ("bot", Some("d")), ("beside", None)] {
         assert_eq!(sync.token_secret("n", account).as_deref(), want, "{account}");
         assert_eq!(sync.token_secret("elsewhere", account), None);
     }
