@@ -1,16 +1,15 @@
 //! Names that mean something else in the physical cluster, and back.
 //!
 //! Kubernetes itself puts a `default` service account and a `kube-root-ca.crt` into every namespace, so those of the
-//! workspace go by other names there. Each name maps to one name and back, so two objects never collide.
+//! workspace go by other names there. Each name maps to one name and back, so two objects never collide. Everything else
+//! keeps its name, because other objects refer to it; token secrets do as well, for the names of a cluster's own are random.
 
 use kcp_apimachinery::GroupResource;
 
 const ACCOUNT: (&str, &str) = ("default", "kcp-default");
 const CA_MAP: (&str, &str) = ("kube-root-ca.crt", "kcp-root-ca.crt");
-/// Before the name of a secret that holds a service account's token: the physical cluster has its own of that kind.
-const TOKEN_PREFIX: &str = "kcp-";
-/// What the names of such secrets contain.
-const TOKEN_INFIX: &str = "-token-";
+/// Before a name that steps aside for a renamed one.
+const ASIDE: &str = "kcp-";
 
 fn pair(resource: &GroupResource) -> Option<(&'static str, &'static str)> {
     match (resource.group.as_str(), resource.resource.as_str()) {
@@ -20,17 +19,12 @@ fn pair(resource: &GroupResource) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn is_secret(resource: &GroupResource) -> bool {
-    resource.group.is_empty() && resource.resource == "secrets"
-}
-
 /// The name in the physical cluster of an object of the workspace.
 pub(crate) fn down(resource: &GroupResource, name: &str) -> String {
     match pair(resource) {
         Some((up, down)) if name == up => down.to_owned(),
         // A name of the workspace that looks like a renamed one steps aside in the same way.
-        Some((_, down)) if is_shifted(name, down) => format!("{TOKEN_PREFIX}{name}"),
-        _ if is_secret(resource) && name.contains(TOKEN_INFIX) => format!("{TOKEN_PREFIX}{name}"),
+        Some((_, down)) if is_shifted(name, down) => format!("{ASIDE}{name}"),
         _ => name.to_owned(),
     }
 }
@@ -39,13 +33,10 @@ pub(crate) fn down(resource: &GroupResource, name: &str) -> String {
 pub(crate) fn up(resource: &GroupResource, name: &str) -> String {
     match pair(resource) {
         Some((up, down)) if name == down => up.to_owned(),
-        Some((_, down)) => match name.strip_prefix(TOKEN_PREFIX) {
+        Some((_, down)) => match name.strip_prefix(ASIDE) {
             Some(rest) if is_shifted(rest, down) => rest.to_owned(),
             _ => name.to_owned(),
         },
-        None if is_secret(resource) && name.contains(TOKEN_INFIX) => {
-            name.strip_prefix(TOKEN_PREFIX).unwrap_or(name).to_owned()
-        }
         None => name.to_owned(),
     }
 }
@@ -57,7 +48,7 @@ fn is_shifted(name: &str, down: &str) -> bool {
         if rest == down {
             return true;
         }
-        match rest.strip_prefix(TOKEN_PREFIX) {
+        match rest.strip_prefix(ASIDE) {
             Some(r) => rest = r,
             None => return false,
         }
@@ -80,8 +71,6 @@ mod tests {
             "a",
             "kcp-a",
             "default-token-x",
-            "kcp-default-token-x",
-            "kcp-kcp-default-token-x",
         ];
         for resource in ["serviceaccounts", "configmaps", "secrets"] {
             let resource = GroupResource::new("", resource);
@@ -98,5 +87,6 @@ mod tests {
         assert_eq!(down(&GroupResource::new("", "serviceaccounts"), "default"), "kcp-default");
         assert_eq!(down(&GroupResource::new("", "configmaps"), "kube-root-ca.crt"), "kcp-root-ca.crt");
         assert_eq!(down(&GroupResource::new("apps", "deployments"), "default"), "default");
+        assert_eq!(down(&GroupResource::new("", "secrets"), "api-token-x"), "api-token-x", "pods refer to it");
     }
 }

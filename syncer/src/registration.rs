@@ -80,6 +80,11 @@ impl Sync {
         let mut finalizers: Vec<&str> =
             object::finalizers(cluster).filter(|f| *f != workload::SYNCER_FINALIZER).collect();
         if !object::is_deleting(cluster) {
+            // Deleting cannot be taken back: this is another WorkloadCluster of the same name.
+            if self.leaving.swap(false, Ordering::Relaxed) {
+                tracing::info!("the WorkloadCluster was made anew: what is assigned to it is brought down again");
+                self.queue_all_namespaces();
+            }
             if held {
                 return Ok(false);
             }

@@ -16,7 +16,7 @@ use kcp_apis::{
     workload,
 };
 use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
-use kcp_controller::{Action, Cache, Queue};
+use kcp_controller::{Action, Cache, Change, Queue};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -105,6 +105,14 @@ pub(crate) struct Sides {
 
 fn namespaces() -> GroupVersionResource {
     GroupVersionResource::new("", "v1", "namespaces")
+}
+
+pub(crate) fn secrets() -> GroupResource {
+    GroupResource::new("", "secrets")
+}
+
+pub(crate) fn deployments() -> GroupResource {
+    GroupResource::new("apps", "deployments")
 }
 
 impl Sync {
@@ -207,17 +215,18 @@ impl Sync {
         gone_or_changed_is_fine(self.down_gate.pass(self.down.delete(&namespaces(), "", name, &params)).await)
     }
 
-    /// Queues everything that the workspace has in a namespace.
+    /// Queues everything that either side has in a namespace of the workspace: what was deleted before its physical
+    /// namespace was known has nothing else that brings it back.
     fn queue_namespace_content(&self, namespace: &str) {
+        let physical = physical_namespace(&self.path, namespace);
         let types: Vec<(GroupResource, Arc<Synced>)> =
             self.types.read().iter().map(|(r, s)| (r.clone(), s.clone())).collect();
         for (resource, synced) in types {
-            let keys = synced.upstream.all();
-            self.queue.add_all(
-                keys.iter()
-                    .filter(|o| object::namespace(o) == namespace)
-                    .map(|o| Work::Object(resource.clone(), namespace.to_owned(), object::name(o).to_owned())),
-            );
+            let up = synced.upstream.in_namespace(namespace);
+            let down = synced.downstream.in_namespace(&physical);
+            let up = up.iter().map(|o| object::name(o).to_owned());
+            let names = up.chain(down.iter().map(|o| names::up(&resource, object::name(o))));
+            self.queue.add_all(names.map(|name| Work::Object(resource.clone(), namespace.to_owned(), name)));
         }
     }
 
@@ -275,7 +284,7 @@ impl Sync {
 
     async fn object(&self, resource: &GroupResource, namespace: &str, name: &str) -> Result<Action, Error> {
         let Some(synced) = self.types.read().get(resource).cloned() else { return Ok(Action::Done) };
-        if !self.lists_complete() || !synced.is_ready() {
+        if !self.lists_complete() || !synced.is_ready() || *resource == deployments() && !self.tokens_known() {
             return Ok(Action::Done);
         }
         let physical_namespace = physical_namespace(&self.path, namespace);
@@ -354,10 +363,12 @@ impl Sync {
                 Ok(())
             }
             // A field that may not change there was changed here: only a new object can have it.
-            Err(e) if e.is_invalid() && e.to_string().contains("immutable") && current.is_some() => {
-                tracing::info!(%resource, namespace = physical_namespace, name, "replacing an object because an immutable field has changed");
+            Err(e) if e.is_invalid() && e.to_string().contains("immutable") && is_replaceable(resource) => {
                 match current {
-                    Some(current) => self.remove(synced, resource, current).await,
+                    Some(current) => {
+                        tracing::info!(%resource, namespace = physical_namespace, name, "replacing an object because an immutable field has changed");
+                        self.remove(synced, resource, current).await
+                    }
                     None => Err(e),
                 }
             }
@@ -365,15 +376,35 @@ impl Sync {
         }
     }
 
-    /// The secret in a namespace of the workspace that holds the token of a service account.
+    /// The secret in a namespace of the workspace that holds the token of a service account: one without a token in it
+    /// would keep pods from starting.
     fn token_secret(&self, namespace: &str, account: &str) -> Option<String> {
-        let synced = self.types.read().get(&GroupResource::new("", "secrets")).cloned()?;
-        let found = synced.upstream.all().into_iter().find(|s| {
-            object::namespace(s) == namespace
-                && s["type"] == "kubernetes.io/service-account-token"
+        let synced = self.types.read().get(&secrets()).cloned()?;
+        let found = synced.upstream.in_namespace(namespace).into_iter().find(|s| {
+            s["type"] == transform::TOKEN_TYPE
                 && object::annotation(s, "kubernetes.io/service-account.name") == Some(account)
+                && s.pointer("/data/token").and_then(Value::as_str).is_some_and(|token| !token.is_empty())
         })?;
         Some(object::name(&found).to_owned())
+    }
+
+    /// Whether the secrets are listed: a deployment that came before would be brought down without its token, and
+    /// started anew with it. Where no secrets are synced there is nothing to wait for.
+    fn tokens_known(&self) -> bool {
+        self.types.read().get(&secrets()).is_none_or(|secrets| secrets.is_ready())
+    }
+
+    /// Queues the deployments of a namespace when one of its token secrets has changed: they mount it, or do no more.
+    pub(crate) fn queue_users(&self, secret: &Change) {
+        let holds_token = |o: &Option<Arc<Value>>| o.as_ref().is_some_and(|o| o["type"] == transform::TOKEN_TYPE);
+        if (holds_token(&secret.old) || holds_token(&secret.new))
+            && let Some(synced) = self.types.read().get(&deployments())
+        {
+            let users = synced.upstream.in_namespace(&secret.namespace);
+            let key =
+                |o: &Arc<Value>| Work::Object(deployments(), secret.namespace.clone(), object::name(o).to_owned());
+            self.queue.add_all(users.iter().map(key));
+        }
     }
 
     async fn bring_up(&self, synced: &Synced, upstream: &Value, current: &Value) -> Result<(), Error> {
@@ -415,6 +446,15 @@ impl Sync {
     pub(crate) fn namespaces_left(&self) -> usize {
         self.down_namespaces.all().iter().filter(|n| self.our_locator(n).is_some()).count()
     }
+}
+
+/// Whether an object of this type can be deleted and made anew with nothing lost. What holds data or has done work (a
+/// volume claim, a job) must not go for a mistake in the workspace.
+fn is_replaceable(resource: &GroupResource) -> bool {
+    matches!(
+        (resource.group.as_str(), resource.resource.as_str()),
+        ("", "configmaps" | "secrets" | "services") | ("apps", "deployments")
+    )
 }
 
 fn settled(hash: &str, object: &Value) -> Settled {

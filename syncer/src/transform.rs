@@ -19,7 +19,8 @@ pub(crate) struct Surroundings<'a> {
 const ACCOUNTS: (&str, &str) = ("", "serviceaccounts");
 const API_VOLUME: &str = "kcp-api-access";
 const API_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
+/// The type of a secret that holds a service account's token.
+pub(crate) const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
 /// Metadata that belongs to the one server that wrote it.
 const OWN_METADATA: [&str; 10] = [
     "uid",
@@ -121,10 +122,9 @@ fn deployment(deployment: &mut Value, around: &Surroundings<'_>) {
         }
     }
     let Some(token) = token else { return };
-    let secrets = GroupResource::new("", "secrets");
     let maps = GroupResource::new("", "configmaps");
     let volume = json!({"name": API_VOLUME, "projected": {"defaultMode": 420, "sources": [
-        {"secret": {"name": names::down(&secrets, &token), "items": [{"key": "token", "path": "token"}]}},
+        {"secret": {"name": token, "items": [{"key": "token", "path": "token"}]}},
         {"configMap": {"name": names::down(&maps, "kube-root-ca.crt"), "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
     ]}});
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(pod["automountServiceAccountToken"], false);
         assert_eq!(pod["containers"][0]["env"].as_array().map(Vec::len), Some(3));
         assert_eq!(pod["containers"][0]["env"][0], json!({"name": "KUBERNETES_SERVICE_HOST", "value": "h"}));
-        assert_eq!(pod["volumes"][0]["projected"]["sources"][0]["secret"]["name"], "kcp-default-token-x");
+        assert_eq!(pod["volumes"][0]["projected"]["sources"][0]["secret"]["name"], "default-token-x");
         assert!(d.get("status").is_none());
         let bare = desired(&r, &up, "n", &around(&|_| None));
         assert!(

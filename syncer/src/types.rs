@@ -17,7 +17,7 @@ use crate::{
     names,
     registration::{Health, Report},
     resources::{self, Missing, Served},
-    sync::{Sync, Synced, Work},
+    sync::{Sync, Synced, Work, deployments, secrets},
 };
 
 #[derive(Default)]
@@ -177,7 +177,13 @@ async fn follow(
     down: Reflector,
     stop: CancellationToken,
 ) {
-    let on_up = |c: &Change| sync.queue.add(Work::Object(resource.clone(), c.namespace.clone(), c.name.clone()));
+    let are_secrets = resource == secrets();
+    let on_up = |c: &Change| {
+        sync.queue.add(Work::Object(resource.clone(), c.namespace.clone(), c.name.clone()));
+        if are_secrets {
+            sync.queue_users(c);
+        }
+    };
     let on_down = |c: &Change| sync.queue_physical(&resource, &c.namespace, &c.name);
     let complain = |side: &'static str| {
         let resource = &resource;
@@ -186,6 +192,10 @@ async fn follow(
     let once_complete = async {
         if synced.upstream.synced().await && synced.downstream.synced().await {
             sync.queue_type(&resource, &synced);
+            let waiting = sync.types.read().get(&deployments()).cloned().filter(|_| are_secrets);
+            if let Some(waiting) = waiting {
+                sync.queue_type(&deployments(), &waiting);
+            }
         }
     };
     tokio::join!(

@@ -24,6 +24,11 @@ pub fn syncer_id(path: &str, workload_cluster: &str) -> String {
     format!("kcpsync{}", hex(&hash.finalize()))
 }
 
+/// A hash of a text.
+pub fn hash(text: &str) -> String {
+    hex(&Sha224::digest(text))
+}
+
 /// Where the content of a physical namespace comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Locator {
@@ -88,7 +93,7 @@ impl Locator {
 
 /// The name of the physical namespace for `namespace` of the workspace at `path`.
 pub fn physical_namespace(path: &str, namespace: &str) -> String {
-    format!("kcp{}", hex(&Sha224::digest(names_json(path, namespace))))
+    format!("kcp{}", hash(&names_json(path, namespace)))
 }
 
 /// The JSON that is hashed. Compact, the keys in this order.

@@ -29,6 +29,8 @@ pub const NAMESPACE_LOCATOR_ANNOTATION: &str = "kcp.dev/namespace-locator";
 pub const APPLIED_HASH_ANNOTATION: &str = "internal.workload.kcp.dev/applied-hash";
 /// Annotation of an object in a physical cluster: the uid of the object in the workspace that it was made from.
 pub const UPSTREAM_UID_ANNOTATION: &str = "internal.workload.kcp.dev/upstream-uid";
+/// Annotation of a syncer's pod: a hash of its kubeconfig, so that a new registration starts it anew.
+pub const KUBECONFIG_HASH_ANNOTATION: &str = "internal.workload.kcp.dev/kubeconfig-hash";
 /// Finalizer of a WorkloadCluster: its syncer still has objects in the physical cluster. The syncer takes it away when
 /// they are gone; the server does when the syncer has not been heard for too long.
 pub const SYNCER_FINALIZER: &str = "workload.kcp.dev/syncer";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kcp_apimachinery::time::Timestamp;
 use kcp_apis::workload::WORKLOAD_CLUSTER;
@@ -51,10 +51,17 @@ async fn sync(session: &mut Session<'_>, args: Sync) -> Result<()> {
     options.validate()?;
     let kubeconfig = session.kubeconfig()?;
     let here = session.here(&kubeconfig)?;
+    let config = kubeconfig.config(&session.overrides)?;
+    if config.insecure && config.ca.is_none() {
+        bail!(
+            "the context does not check the server's certificate (insecure-skip-tls-verify), and a syncer always does: \
+             use a context with the certificate authority of {}",
+            here.url.base
+        );
+    }
     let place = here.url.workspace()?.clone();
     let client = session.server(&kubeconfig, &here)?.at(&place);
     let token = registration::register(&client, &options).await?;
-    let config = kubeconfig.config(&session.overrides)?;
     let upstream = Upstream {
         path: place.to_string(),
         server: here.url.base.clone(),

@@ -47,7 +47,7 @@ pub enum ConfigError {
 pub struct Config {
     /// `https://host:port`, with a path where there is one.
     pub server: String,
-    /// PEM of the CAs to trust; `None` trusts nothing unless `insecure`.
+    /// PEM of the CAs to trust; `None` trusts those of the system.
     pub ca: Option<Vec<u8>>,
     /// Do not check the server's certificate.
     pub insecure: bool,

@@ -40,6 +40,13 @@ impl Cache {
         self.state.read().objects.values().cloned().collect()
     }
 
+    /// All objects of a namespace, by name.
+    pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<Value>> {
+        let state = self.state.read();
+        let from = state.objects.range((namespace.to_owned(), String::new())..);
+        from.take_while(|((of, _), _)| of == namespace).map(|(_, object)| object.clone()).collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.state.read().objects.len()

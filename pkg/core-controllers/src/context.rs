@@ -8,6 +8,12 @@ use kcp_controller::Kinds;
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::Store;
 
+/// Signs the tokens of service accounts that are kept in Secrets; the server knows how.
+pub trait TokenIssuer: Send + Sync {
+    /// A token of the account that is good while it is in `secret`; `None` when none can be made now.
+    fn mint(&self, cluster: &ClusterName, namespace: &str, account: &str, uid: &str, secret: &str) -> Option<String>;
+}
+
 /// What all controllers here need.
 pub struct Context {
     /// The index they read and the log they follow.
@@ -18,6 +24,8 @@ pub struct Context {
     pub kinds: Arc<dyn Kinds>,
     /// PEM of the CA that clients in pods are to trust.
     pub root_ca: String,
+    /// Makes the tokens that are kept in Secrets.
+    pub tokens: Arc<dyn TokenIssuer>,
     /// How long events are kept.
     pub event_ttl: Duration,
 }

@@ -7,6 +7,7 @@ use kcp_controller::{Found, Kinds, Resource};
 use kcp_storage::{Batch, Expect, Op, Options, Stamped};
 
 use super::*;
+use crate::context::TokenIssuer;
 
 fn key(name: &str) -> Key {
     Key::object(&GroupResource::new("", "configmaps"), &ClusterName::root(), "a", name).unwrap()
@@ -68,6 +69,14 @@ impl Kinds for Two {
     }
 }
 
+struct NoTokens;
+
+impl TokenIssuer for NoTokens {
+    fn mint(&self, _: &ClusterName, _: &str, _: &str, _: &str, _: &str) -> Option<String> {
+        None
+    }
+}
+
 /// A ConfigMap `name`; `references` are names of owners, with a `!` when they are blocked.
 fn map(name: &str, deleting: bool, finalizers: &[&str], references: &[&str]) -> Value {
     let owners: Vec<Value> = references
@@ -93,8 +102,14 @@ async fn requests(subject: &str, maps: &[Value]) -> Vec<(String, Value)> {
     let store = Store::open(Options::memory()).unwrap();
     let sent = Arc::new(Requests::default());
     let client = Client::over(sent.clone(), "");
-    let context =
-        Context { store, client, kinds: Arc::new(Two), root_ca: String::new(), event_ttl: Duration::from_secs(1) };
+    let context = Context {
+        store,
+        client,
+        kinds: Arc::new(Two),
+        root_ca: String::new(),
+        tokens: Arc::new(NoTokens),
+        event_ttl: Duration::from_secs(1),
+    };
     let controller = Controller::new(Arc::new(context));
     for map in maps {
         let (key, bytes) = (key(map["metadata"]["name"].as_str().unwrap()), map.to_string());

@@ -1,10 +1,11 @@
 //! The controllers without which the API does not mean what it says: namespaces empty themselves, dependents follow
-//! their owners, service accounts exist, custom resources go with their definition, roles aggregate, events age.
+//! their owners, service accounts exist and have tokens, custom resources go with their definition, roles aggregate, events age.
 //!
 //! One instance of each serves all logical clusters. They share **one** cursor over the ordered log ([`run`]); each
 //! derives keys from what it sees and works its own queue off. They read the index of the store and write through the
 //! client, so every write passes the same checks as anyone's. A restart writes nothing when nothing has changed.
 
+mod account_token;
 mod aggregation;
 mod context;
 mod crd;
@@ -20,7 +21,7 @@ use kcp_controller::follow_store;
 use kcp_storage::Prefix;
 use tokio_util::sync::CancellationToken;
 
-pub use context::Context;
+pub use context::{Context, TokenIssuer};
 
 /// How many keys of one controller are worked on at a time.
 const CONCURRENCY: usize = 16;
@@ -31,6 +32,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
     let namespaces = namespace::Controller::new(context.clone());
     let garbage = garbage::Controller::new(context.clone());
     let accounts = service_account::Controller::new(context.clone());
+    let tokens = account_token::Controller::new(context.clone());
     let definitions = crd::Controller::new(context.clone());
     let roles = aggregation::Controller::new(context.clone());
     let events = event_ttl::Controller::new(context.clone());
@@ -40,6 +42,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
         garbage.observe(&seen);
         namespaces.observe(&seen);
         accounts.observe(&seen);
+        tokens.observe(&seen);
         definitions.observe(&seen);
         roles.observe(&seen);
         events.observe(&seen);
@@ -49,6 +52,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
         namespaces.run(&stop),
         garbage.run(&stop),
         accounts.run(&stop),
+        tokens.run(&stop),
         definitions.run(&stop),
         roles.run(&stop),
         events.run(&stop)

@@ -9,9 +9,11 @@ use std::{
 use bytes::Bytes;
 use kcp_apimachinery::{UserInfo, user};
 use kcp_apiserver::{ApiServer, ConnectionOptions, IssuerDocuments, LimitOptions, Listener, Parts};
-use kcp_authentication::service_account;
+use kcp_authentication::{ServiceAccountIssuer, service_account};
 use kcp_client::Client;
 use kcp_controller::Kinds;
+use kcp_core_controllers::TokenIssuer;
+use kcp_logicalcluster::ClusterName;
 use kcp_registry::{Registry, builtin};
 use kcp_storage::{EngineError, Store, Window};
 use tokio::{sync::watch, task::JoinSet};
@@ -144,7 +146,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let mut tasks = JoinSet::new();
     let connections = ConnectionOptions { drain: options.shutdown_grace_period, ..ConnectionOptions::default() };
     tasks.spawn(listener.serve(tls, api.clone(), connections, stop.clone()));
-    spawn_controllers(&mut tasks, &options, &api, &registry, &store, &client, &ca_pem, &stop);
+    spawn_controllers(&mut tasks, &options, &api, &registry, &store, &client, &ca_pem, issuer, &stop);
     tracing::info!(%url, took = ?begun.elapsed(), "ready");
     Ok(Running {
         url,
@@ -167,6 +169,7 @@ fn spawn_controllers(
     store: &Store,
     client: &Client,
     ca_pem: &str,
+    issuer: Arc<ServiceAccountIssuer>,
     stop: &CancellationToken,
 ) {
     let kinds: Arc<dyn Kinds> = Arc::new(RegistryKinds(registry.clone()));
@@ -175,6 +178,7 @@ fn spawn_controllers(
         client: client.clone(),
         kinds: kinds.clone(),
         root_ca: ca_pem.to_owned(),
+        tokens: Arc::new(Legacy(issuer)),
         event_ttl: options.event_ttl,
     };
     tasks.spawn(kcp_core_controllers::run(core, stop.clone()));
@@ -189,6 +193,15 @@ fn spawn_controllers(
             auto_publish: options.auto_publish_apis,
         };
         tasks.spawn(kcp_workload::run(workload, stop.clone()));
+    }
+}
+
+/// Makes the tokens that are kept in Secrets.
+struct Legacy(Arc<ServiceAccountIssuer>);
+
+impl TokenIssuer for Legacy {
+    fn mint(&self, cluster: &ClusterName, namespace: &str, account: &str, uid: &str, secret: &str) -> Option<String> {
+        Some(self.0.mint_legacy(cluster, namespace, account, uid, secret)?.expose().to_owned())
     }
 }
 

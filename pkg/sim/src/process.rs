@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -57,29 +57,50 @@ impl Spec {
         };
         let arguments = texts("command").into_iter().skip(1).chain(texts("args"));
         let argv = program.iter().cloned().chain(arguments.map(|a| relocate(&a, &mounts).into())).collect();
-        let mut env = BTreeMap::from([
-            ("KUBERNETES_SERVICE_HOST".to_owned(), context.server.0.clone()),
-            ("KUBERNETES_SERVICE_PORT".to_owned(), context.server.1.to_string()),
-            (
-                "KUBERNETES_SERVICEACCOUNT_DIR".to_owned(),
-                directory.join("serviceaccount").to_string_lossy().into_owned(),
-            ),
-            // Every pod of a real cluster has an address of its own; here they share one.
-            ("SYNCER_HEALTH_BIND_ADDRESS".to_owned(), "127.0.0.1:0".to_owned()),
-        ]);
-        for e in container["env"].as_array().into_iter().flatten() {
-            let Some(name) = e["name"].as_str() else { continue };
-            let field = e.pointer("/valueFrom/fieldRef/fieldPath").and_then(Value::as_str);
-            let value = match field {
-                Some(path) => field_of(pod, path).unwrap_or_default(),
-                None => relocate(e["value"].as_str().unwrap_or_default(), &mounts),
-            };
-            env.insert(name.to_owned(), value);
-        }
+        let env = environment(&context.server, pod, container, &mounts, directory);
         let name = container["name"].as_str().unwrap_or_default();
         tracing::debug!(pod = object::name(pod), container = name, "preparing a process");
         Self { argv, env, log: directory.join(format!("{name}.log")), directory: directory.to_owned() }
     }
+}
+
+/// Whether a variable may reach a process. Whoever makes pods must not reach the program itself: a variable such as
+/// `LD_PRELOAD` would have this machine run what they like.
+fn is_passed(name: &str) -> bool {
+    name.starts_with("KUBERNETES_") || name.starts_with("SYNCER_") || matches!(name, "RUST_LOG" | "RUST_BACKTRACE")
+}
+
+/// The environment of a container, as far as its process gets it.
+fn environment(
+    server: &(String, u16),
+    pod: &Value,
+    container: &Value,
+    mounts: &[(String, String)],
+    directory: &Path,
+) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([
+        ("KUBERNETES_SERVICE_HOST".to_owned(), server.0.clone()),
+        ("KUBERNETES_SERVICE_PORT".to_owned(), server.1.to_string()),
+        // Every pod of a real cluster has an address of its own; here they share one.
+        ("SYNCER_HEALTH_BIND_ADDRESS".to_owned(), "127.0.0.1:0".to_owned()),
+    ]);
+    for e in container["env"].as_array().into_iter().flatten() {
+        let Some(name) = e["name"].as_str() else { continue };
+        if !is_passed(name) {
+            tracing::debug!(pod = object::name(pod), name, "a variable is kept from a process of this machine");
+            continue;
+        }
+        let field = e.pointer("/valueFrom/fieldRef/fieldPath").and_then(Value::as_str);
+        let value = match field {
+            Some(path) => field_of(pod, path).unwrap_or_default(),
+            None => relocate(e["value"].as_str().unwrap_or_default(), mounts),
+        };
+        env.insert(name.to_owned(), value);
+    }
+    // Not for the container to say: the folders of other pods are beside it.
+    let account = directory.join("serviceaccount").to_string_lossy().into_owned();
+    env.insert("KUBERNETES_SERVICEACCOUNT_DIR".to_owned(), account);
+    env
 }
 
 /// Puts the folder of a mount in the place of its path, at the start of a text or after `=`.
@@ -106,8 +127,12 @@ impl Process {
     pub(crate) fn start(spec: &Spec, on_exit: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (program, arguments) = spec.argv.split_first().ok_or_else(|| io::Error::other("no command"))?;
         let log = File::options().create(true).append(true).open(&spec.log)?;
+        let own = |name: &OsStr| matches!(name.to_str(), Some("PATH" | "HOME" | "TMPDIR"));
+        let inherited = std::env::vars_os().filter(|(name, _)| own(name) || name.to_str().is_some_and(is_passed));
         let mut child = Command::new(program)
             .args(arguments)
+            .env_clear()
+            .envs(inherited)
             .envs(&spec.env)
             .current_dir(&spec.directory)
             .stdin(Stdio::null())
@@ -169,6 +194,8 @@ fn terminate(child: &tokio::process::Child) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -183,5 +210,50 @@ mod tests {
         ] {
             assert_eq!(relocate(text, &mounts), want);
         }
+    }
+
+    #[test]
+    fn containers_do_not_reach_the_program() {
+        let pod = json!({"metadata": {"name": "p", "namespace": "ns"}});
+        let container = json!({"env": [
+            {"name": "LD_PRELOAD", "value": "/kcp/evil.so"},
+            {"name": "PATH", "value": "/kcp"},
+            {"name": "GLIBC_TUNABLES", "value": "x"},
+            {"name": "KUBERNETES_SERVICEACCOUNT_DIR", "value": "/pods/of/others"},
+            {"name": "KUBERNETES_SERVICE_HOST", "value": "h"},
+            {"name": "SYNCER_FROM_KUBECONFIG", "value": "/kcp/kubeconfig"},
+            {"name": "SYNCER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        ]});
+        let mounts = [("/kcp".to_owned(), "/tmp/v".to_owned())];
+        let env = environment(&("s".into(), 1), &pod, &container, &mounts, Path::new("/pods/p"));
+        for (name, want) in [
+            ("KUBERNETES_SERVICEACCOUNT_DIR", "/pods/p/serviceaccount"),
+            ("KUBERNETES_SERVICE_HOST", "h"),
+            ("KUBERNETES_SERVICE_PORT", "1"),
+            ("SYNCER_FROM_KUBECONFIG", "/tmp/v/kubeconfig"),
+            ("SYNCER_HEALTH_BIND_ADDRESS", "127.0.0.1:0"),
+            ("SYNCER_NAMESPACE", "ns"),
+        ] {
+            assert_eq!(env.get(name).map(String::as_str), Some(want), "{name}");
+        }
+        assert_eq!(env.len(), 6, "{env:?}");
+    }
+
+    /// What this process has in its environment is not for programs that others start.
+    #[tokio::test]
+    async fn processes_start_with_what_they_are_given() {
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "cargo gives tests a variable to look for");
+        let dir = tempfile::tempdir().unwrap();
+        let spec = Spec {
+            argv: vec!["/usr/bin/env".into()],
+            env: BTreeMap::from([("SYNCER_A".to_owned(), "b".to_owned())]),
+            log: dir.path().join("log"),
+            directory: dir.path().to_owned(),
+        };
+        let process = Process::start(&spec, || {}).unwrap();
+        process.exit.clone().wait_for(Option::is_some).await.unwrap();
+        let printed = std::fs::read_to_string(&spec.log).unwrap();
+        assert!(printed.contains("SYNCER_A=b\n") && printed.contains("PATH="), "{printed}");
+        assert!(!printed.contains("CARGO"), "{printed}");
     }
 }

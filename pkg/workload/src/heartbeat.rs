@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     CONCURRENCY, Context,
+    listening::Listening,
     read::{Seen, get, text},
 };
 
@@ -30,32 +31,38 @@ const MANAGER: &str = "workload-cluster-heartbeat";
 struct Health {
     /// Whether the conditions changed.
     changed: bool,
-    /// Whether the syncer was heard lately.
+    /// Whether the syncer was heard lately, or could not have been.
     alive: bool,
     /// When to look again.
     after: Option<Duration>,
 }
 
-/// Brings the conditions of a WorkloadCluster up to date.
-fn evaluate(cluster: &mut Value, now: Timestamp, threshold: Duration) -> Health {
+/// Brings the conditions of a WorkloadCluster up to date. Silence counts only from `since`, when this server began to
+/// listen: after a restart of kcp, what was well stays so until its syncer had the time to come back.
+fn evaluate(cluster: &mut Value, now: Timestamp, since: Timestamp, threshold: Duration) -> Health {
     let heard = text(cluster, "/status/lastSyncerHeartbeatTime").to_owned();
-    let age = parse_rfc3339(&heard).map(|at| now.seconds_since(at));
     let limit = i64::try_from(threshold.as_secs()).unwrap_or(i64::MAX);
     // A clock that runs ahead of ours is no reason to trust a heartbeat for longer than the threshold from now.
-    let left = age.map(|age| (limit - age).min(limit)).filter(|left| *left > 0);
-    let message = match &age {
+    let left_since = |at: Timestamp| Some((limit - now.seconds_since(at)).min(limit)).filter(|left| *left > 0);
+    let heard_at = parse_rfc3339(&heard);
+    let left = heard_at.and_then(left_since);
+    let patience = left.max(left_since(since));
+    let was_well = heard_at.is_some() && conditions::is_true(cluster, condition::HEARTBEAT_HEALTHY);
+    let message = match heard_at {
         None => "No heartbeat yet seen".to_owned(),
         Some(_) => format!("No heartbeat since {heard}"),
     };
-    let healthy = match left {
-        Some(_) => Condition::holds(condition::HEARTBEAT_HEALTHY),
-        None => Condition::fails(condition::HEARTBEAT_HEALTHY, reason::ERROR_HEARTBEAT, &message),
+    let healthy = if left.is_some() || was_well && patience.is_some() {
+        Condition::holds(condition::HEARTBEAT_HEALTHY)
+    } else {
+        Condition::fails(condition::HEARTBEAT_HEALTHY, reason::ERROR_HEARTBEAT, &message)
     };
     let now = now.rfc3339();
     let mut changed = conditions::set(cluster, &healthy, &now);
     // Types that cannot be synced or learned do not keep the others from running, so they do not count here.
     changed |= conditions::summarize(cluster, &[condition::HEARTBEAT_HEALTHY], &now);
-    Health { changed, alive: left.is_some(), after: left.map(|left| Duration::from_secs(left.unsigned_abs())) }
+    let after = patience.map(|left| Duration::from_secs(left.unsigned_abs()));
+    Health { changed, alive: patience.is_some(), after }
 }
 
 /// The finalizers that remain of a WorkloadCluster that is being deleted while its syncer is away; `None` when there is
@@ -70,11 +77,13 @@ fn left_without_syncer(cluster: &Value, alive: bool) -> Option<Vec<&str>> {
 pub(crate) struct Controller {
     context: Arc<Context>,
     queue: Queue<ObjectKey>,
+    listening: Listening,
 }
 
 impl Controller {
     pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context, queue: Queue::default() }
+        let listening = Listening::new(Timestamp::now(), context.heartbeat_threshold);
+        Self { context, queue: Queue::default(), listening }
     }
 
     pub(crate) fn observe(&self, seen: &Seen<'_>) {
@@ -88,7 +97,8 @@ impl Controller {
     }
 
     pub(crate) async fn run(&self, stop: &CancellationToken) {
-        run(MANAGER, &self.queue, CONCURRENCY, stop, |key| self.reconcile(key)).await;
+        let work = run(MANAGER, &self.queue, CONCURRENCY, stop, |key| self.reconcile(key));
+        tokio::join!(work, self.listening.watch_the_clock(stop));
     }
 
     async fn reconcile(&self, key: ObjectKey) -> Result<Action, Error> {
@@ -97,7 +107,8 @@ impl Controller {
             return Ok(Action::Done);
         };
         let mut wanted = current.clone();
-        let health = evaluate(&mut wanted, Timestamp::now(), self.context.heartbeat_threshold);
+        let now = Timestamp::now();
+        let health = evaluate(&mut wanted, now, self.listening.since(now), self.context.heartbeat_threshold);
         let client = self.context.client.cluster(key.cluster.as_str());
         let params = WriteParams::manager(MANAGER);
         let gvr = WORKLOAD_CLUSTER.gvr();
@@ -151,6 +162,10 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    fn long_ago() -> Timestamp {
+        at(-100_000)
+    }
+
     #[test]
     fn health_follows_the_heartbeat() {
         for (name, mut cluster, now, ready, message, after) in [
@@ -168,7 +183,7 @@ mod tests {
                 None,
             ),
         ] {
-            let health = evaluate(&mut cluster, at(now), MINUTE);
+            let health = evaluate(&mut cluster, at(now), long_ago(), MINUTE);
             assert!(health.changed, "{name}");
             assert_eq!(health.alive, ready == "True", "{name}");
             assert_eq!(health.after, after.map(Duration::from_secs), "{name}");
@@ -177,16 +192,44 @@ mod tests {
                 assert_eq!(c["status"], ready, "{name}");
                 assert_eq!(c.get("message").and_then(Value::as_str).unwrap_or_default(), message, "{name}");
             }
-            assert!(!evaluate(&mut cluster, at(now), MINUTE).changed, "{name}: nothing new is nothing to write");
+            assert!(
+                !evaluate(&mut cluster, at(now), long_ago(), MINUTE).changed,
+                "{name}: nothing new is nothing to write"
+            );
         }
+    }
+
+    /// Nobody was heard while kcp was down. What was well has the threshold to come back; what was away stays away.
+    #[test]
+    fn silence_counts_from_when_somebody_listens() {
+        for (name, was, now, ready, after) in [
+            ("just back", Some(true), 3600, "True", Some(60)),
+            ("still in time", Some(true), 3659, "True", Some(1)),
+            ("too late", Some(true), 3660, "False", None),
+            ("was away before", Some(false), 3600, "False", Some(60)),
+            ("never judged", None, 3600, "False", Some(60)),
+        ] {
+            let mut cluster = heard(0);
+            match was {
+                Some(true) => drop(evaluate(&mut cluster, at(0), at(0), MINUTE)),
+                Some(false) => drop(evaluate(&mut cluster, at(60), at(0), MINUTE)),
+                None => {}
+            }
+            let health = evaluate(&mut cluster, at(now), at(3600), MINUTE);
+            assert_eq!(conditions::get(&cluster, "Ready").unwrap()["status"], ready, "{name}");
+            assert_eq!((health.after, health.alive), (after.map(Duration::from_secs), after.is_some()), "{name}");
+        }
+        let mut unknown = json!({});
+        evaluate(&mut unknown, at(0), at(0), MINUTE);
+        assert!(!conditions::is_true(&unknown, "Ready"), "a syncer that never was there is not waited for");
     }
 
     #[test]
     fn coming_back_is_seen() {
         let mut cluster = heard(0);
-        evaluate(&mut cluster, at(100), MINUTE);
+        evaluate(&mut cluster, at(100), long_ago(), MINUTE);
         cluster["status"]["lastSyncerHeartbeatTime"] = at(101).rfc3339().into();
-        assert!(evaluate(&mut cluster, at(101), MINUTE).changed);
+        assert!(evaluate(&mut cluster, at(101), long_ago(), MINUTE).changed);
         assert!(conditions::is_true(&cluster, "Ready"));
     }
 
@@ -199,7 +242,7 @@ mod tests {
             &Condition::fails(condition::SYNCER_READY, "ResourcesMissing", "m"),
             "2026-01-01T00:00:00Z",
         );
-        evaluate(&mut cluster, at(0), MINUTE);
+        evaluate(&mut cluster, at(0), long_ago(), MINUTE);
         assert!(conditions::is_true(&cluster, "Ready") && !conditions::is_true(&cluster, condition::SYNCER_READY));
     }
 
@@ -214,20 +257,21 @@ mod tests {
             }
             cluster
         };
-        for (name, cluster, want) in [
-            ("away", cluster(true, &[SYNCER_FINALIZER], Some(0)), Some(vec![])),
-            ("never heard", cluster(true, &[SYNCER_FINALIZER], None), Some(vec![])),
-            ("of others", cluster(true, &["a/b", SYNCER_FINALIZER], Some(0)), Some(vec!["a/b"])),
-            ("alive", cluster(true, &[SYNCER_FINALIZER], Some(90)), None),
-            ("not deleted", cluster(false, &[SYNCER_FINALIZER], Some(0)), None),
-            ("not held", cluster(true, &["a/b"], Some(0)), None),
+        for (name, cluster, since, want) in [
+            ("away", cluster(true, &[SYNCER_FINALIZER], Some(0)), 0, Some(vec![])),
+            ("never heard", cluster(true, &[SYNCER_FINALIZER], None), 0, Some(vec![])),
+            ("of others", cluster(true, &["a/b", SYNCER_FINALIZER], Some(0)), 0, Some(vec!["a/b"])),
+            ("not listened to for long enough", cluster(true, &[SYNCER_FINALIZER], Some(0)), 99, None),
+            ("alive", cluster(true, &[SYNCER_FINALIZER], Some(90)), 0, None),
+            ("not deleted", cluster(false, &[SYNCER_FINALIZER], Some(0)), 0, None),
+            ("not held", cluster(true, &["a/b"], Some(0)), 0, None),
         ] {
-            let health = evaluate(&mut cluster.clone(), at(100), MINUTE);
+            let health = evaluate(&mut cluster.clone(), at(100), at(since), MINUTE);
             assert_eq!(left_without_syncer(&cluster, health.alive), want, "{name}");
         }
         let mut alive = cluster(true, &[SYNCER_FINALIZER], Some(90));
         assert_eq!(
-            evaluate(&mut alive, at(100), MINUTE).after,
+            evaluate(&mut alive, at(100), long_ago(), MINUTE).after,
             Some(Duration::from_secs(50)),
             "and is looked at again"
         );

@@ -9,6 +9,7 @@
 
 mod heartbeat;
 mod labels;
+mod listening;
 pub mod manifests;
 mod negotiation;
 mod read;

@@ -9,9 +9,10 @@ use std::{
 
 use kcp_apimachinery::{GroupResource, field::go_quote};
 use kcp_apis::{
-    identity::syncer_id,
+    identity::{hash, syncer_id},
     workload::{
-        ALWAYS_SYNCED, LOGICAL_CLUSTER_LABEL, SYNCER_DOWNSTREAM_NAME, SYNCER_NAME_PREFIX, WORKLOAD_CLUSTER_LABEL,
+        ALWAYS_SYNCED, KUBECONFIG_HASH_ANNOTATION, LOGICAL_CLUSTER_LABEL, SYNCER_DOWNSTREAM_NAME, SYNCER_NAME_PREFIX,
+        WORKLOAD_CLUSTER_LABEL,
     },
 };
 
@@ -199,32 +200,12 @@ metadata:
   namespace: {id}
 stringData:
   kubeconfig: |
-    apiVersion: v1
-    kind: Config
-    clusters:
-    - name: default-cluster
-      cluster:
-{ca}        server: {server}
-    contexts:
-    - name: default-context
-      context:
-        cluster: default-cluster
-        namespace: {namespace}
-        user: default-user
-    current-context: default-context
-    users:
-    - name: default-user
-      user:
-        token: {token}
-",
-        ca = match upstream.ca_data.as_str() {
-            "" => String::new(),
-            data => format!("        certificate-authority-data: {}\n", scalar(data)),
-        },
-        server = scalar(&upstream.server),
-        namespace = scalar(&options.kcp_namespace),
-        token = scalar(&upstream.token),
+"
     );
+    let kubeconfig = kubeconfig(options, upstream);
+    for line in kubeconfig.lines() {
+        let _ = writeln!(out, "    {line}");
+    }
     let _ = write!(
         out,
         "---
@@ -244,6 +225,8 @@ spec:
     metadata:
       labels:
         app: {id}
+      annotations:
+        {KUBECONFIG_HASH_ANNOTATION}: {hash}
     spec:
       containers:
       - name: {name}
@@ -255,6 +238,7 @@ spec:
         - {path}
 ",
         replicas = options.replicas,
+        hash = scalar(&hash(&kubeconfig)),
         workload_cluster = scalar(&format!("--workload-cluster-name={}", options.workload_cluster)),
         path = scalar(&format!("--from-cluster={}", upstream.path)),
     );
@@ -280,6 +264,37 @@ spec:
         image = scalar(&options.syncer_image),
     );
     out
+}
+
+/// The kubeconfig by which the syncer reaches the workspace.
+fn kubeconfig(options: &SyncOptions, upstream: &Upstream) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- name: default-cluster
+  cluster:
+{ca}    server: {server}
+contexts:
+- name: default-context
+  context:
+    cluster: default-cluster
+    namespace: {namespace}
+    user: default-user
+current-context: default-context
+users:
+- name: default-user
+  user:
+    token: {token}
+",
+        ca = match upstream.ca_data.as_str() {
+            "" => String::new(),
+            data => format!("    certificate-authority-data: {}\n", scalar(data)),
+        },
+        server = scalar(&upstream.server),
+        namespace = scalar(&options.kcp_namespace),
+        token = scalar(&upstream.token),
+    )
 }
 
 /// The path as a label's value: `_` for `:`, and a hash in place of what is too long.
@@ -440,6 +455,26 @@ mod tests {
         );
         assert_eq!(container["image"], "quay.io/mavazque/kcp-syncer:latest");
         assert_eq!(objects[5]["spec"]["template"]["spec"]["volumes"][0]["secret"]["optional"], false);
+    }
+
+    /// A syncer that runs reads its kubeconfig once: another one must be another pod.
+    #[test]
+    fn a_new_registration_starts_the_syncer_anew() {
+        let pod = |options: &SyncOptions, upstream: &Upstream| {
+            let text = render(options, upstream);
+            let deployment = text.split("---\n").last().unwrap_or_default();
+            let deployment: Value = serde_saphyr::from_str(deployment).unwrap();
+            deployment["spec"]["template"].clone()
+        };
+        let first = pod(&options(), &upstream());
+        assert_eq!(pod(&options(), &upstream()), first);
+        for other in [
+            Upstream { token: "eyJ.eyK-_.abc".into(), ..upstream() },
+            Upstream { ca_data: String::new(), ..upstream() },
+            Upstream { server: "https://10.19.3.5:6443".into(), ..upstream() },
+        ] {
+            assert_ne!(pod(&options(), &other), first, "{other:?}");
+        }
     }
 
     /// Whatever is given, what is read back is what was given.

@@ -1,8 +1,8 @@
 //! Which physical cluster runs a namespace.
 //!
 //! Only in workspaces that say so by a label on their Workspace. A namespace keeps its cluster while that takes it;
-//! otherwise it gets one of those that do, drawn at random. A cluster that is merely away is left only when another can
-//! take over: to take the namespace off it would delete everything there as soon as it is back, for nothing.
+//! otherwise it gets one of those that do, drawn at random. A cluster that is merely away keeps its namespaces: taking
+//! one off it deletes everything there as soon as it is back. Who wants them elsewhere says so with `evictAfter`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -67,7 +67,7 @@ impl Candidate {
 struct Decision {
     /// The cluster that it shall have.
     assigned: Option<String>,
-    /// Why it has none that runs it; `None` when all is well.
+    /// Why it has none; `None` when it has one.
     trouble: Option<(&'static str, &'static str)>,
     /// When to look again although nothing changes.
     after: Option<Duration>,
@@ -80,12 +80,11 @@ fn decide(namespace: &Value, clusters: &[Candidate], now: Timestamp, pick: impl 
         let trouble = current.is_none().then_some((reason::SCHEDULING_DISABLED, DISABLED));
         return Decision { assigned: current.map(str::to_owned), trouble, after: None };
     }
-    let assigned = current.and_then(|name| clusters.iter().find(|c| c.name == name)).filter(|c| !c.is_evicted(now));
     let after = |cluster: &Candidate| {
         let seconds = cluster.evict_at?.seconds_since(now);
         (seconds > 0).then(|| Duration::from_secs(seconds.unsigned_abs()))
     };
-    if let Some(kept) = assigned.filter(|c| c.ready) {
+    if let Some(kept) = clusters.iter().find(|c| current == Some(&c.name) && !c.is_evicted(now)) {
         return Decision { assigned: Some(kept.name.clone()), trouble: None, after: after(kept) };
     }
     let takers: Vec<&Candidate> =
@@ -93,11 +92,7 @@ fn decide(namespace: &Value, clusters: &[Candidate], now: Timestamp, pick: impl 
     if let Some(taker) = takers.get(pick(takers.len().max(1))) {
         return Decision { assigned: Some(taker.name.clone()), trouble: None, after: after(taker) };
     }
-    Decision {
-        assigned: assigned.map(|c| c.name.clone()),
-        trouble: Some((reason::UNSCHEDULABLE, NONE_AVAILABLE)),
-        after: assigned.and_then(after),
-    }
+    Decision { assigned: None, trouble: Some((reason::UNSCHEDULABLE, NONE_AVAILABLE)), after: None }
 }
 
 fn namespaces() -> GroupResource {
@@ -257,8 +252,15 @@ mod tests {
             ("eviction with nowhere to go", on("a"), vec![evicted("a")], None, none),
             ("its cluster is gone", on("x"), vec![], None, none),
             ("its cluster is gone, another is there", on("x"), vec![candidate("a")], Some("a"), None),
-            ("its cluster is away, another takes over", on("a"), vec![away("a"), candidate("b")], Some("b"), None),
-            ("its cluster is away, no other is there", on("a"), vec![away("a")], Some("a"), none),
+            ("a cluster that is away keeps what it has", on("a"), vec![away("a"), candidate("b")], Some("a"), None),
+            ("though no other is there", on("a"), vec![away("a")], Some("a"), None),
+            (
+                "until it is evicted",
+                on("a"),
+                vec![Candidate { ready: false, ..evicted("a") }, candidate("b")],
+                Some("b"),
+                None,
+            ),
             (
                 "opted out",
                 namespace(json!({SCHEDULING_DISABLED_LABEL: ""})),

@@ -1,6 +1,6 @@
 //! From several files to one, for connecting.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -9,12 +9,27 @@ use super::{KubeconfigError, Overrides, Section, entry};
 /// Fields that name files, relative to the file they stand in.
 const FILES: [&str; 4] = ["certificate-authority", "client-certificate", "client-key", "tokenFile"];
 
+/// The folder that a file's relative names start from.
+pub(super) fn folder(file: &Path) -> PathBuf {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    file.parent().unwrap_or_else(|| Path::new("/")).to_owned()
+}
+
+/// Makes the file names in an entry, which start from `folder`, absolute.
+pub(super) fn make_absolute(entry: &mut Map<String, Value>, folder: &Path) {
+    for field in FILES {
+        if let Some(file) = entry.get(field).and_then(Value::as_str).filter(|f| !f.is_empty()) {
+            let file = folder.join(file).to_string_lossy().into_owned();
+            entry.insert(field.to_owned(), file.into());
+        }
+    }
+}
+
 /// One tree of all files: the first to define a name wins; file names in it are absolute.
 pub(super) fn absolute<'a>(files: impl Iterator<Item = (&'a Path, &'a Value)>) -> Value {
     let mut merged = json!({"current-context": ""});
     for (path, tree) in files {
-        let dir = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let dir = dir.parent().unwrap_or_else(|| Path::new("/"));
+        let folder = folder(path);
         for section in [Section::Contexts, Section::Clusters, Section::Users] {
             for found in tree.get(section.list()).and_then(Value::as_array).into_iter().flatten() {
                 let name = found.get("name").and_then(Value::as_str).unwrap_or_default();
@@ -24,12 +39,7 @@ pub(super) fn absolute<'a>(files: impl Iterator<Item = (&'a Path, &'a Value)>) -
                 let mut found = found.clone();
                 if let Some(map) = found.get_mut(section.entry()).and_then(Value::as_object_mut) {
                     map.retain(|_, value| !value.is_null());
-                    for field in FILES {
-                        if let Some(file) = map.get(field).and_then(Value::as_str).filter(|f| !f.is_empty()) {
-                            let file = dir.join(file).to_string_lossy().into_owned();
-                            map.insert(field.to_owned(), file.into());
-                        }
-                    }
+                    make_absolute(map, &folder);
                 }
                 super::files::list_mut(&mut merged, section.list()).push(found);
             }

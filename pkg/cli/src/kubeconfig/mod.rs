@@ -173,7 +173,14 @@ impl Kubeconfig {
 
     /// The entry `name`, if it is defined.
     pub fn get(&self, section: Section, name: &str) -> Option<&Value> {
-        self.files.iter().find_map(|f| entry(&f.tree, section, name))?.get(section.entry())
+        self.files
+            .get(self.defined_in(section, name)?)
+            .and_then(|f| entry(&f.tree, section, name)?.get(section.entry()))
+    }
+
+    /// Which file defines an entry.
+    fn defined_in(&self, section: Section, name: &str) -> Option<usize> {
+        self.files.iter().position(|f| entry(&f.tree, section, name).is_some())
     }
 
     /// The names in a section.
@@ -199,13 +206,20 @@ impl Kubeconfig {
         let cluster_name = text("cluster");
         let cluster = self.get(Section::Clusters, &cluster_name).ok_or_else(|| missing("cluster", &cluster_name))?;
         let server = cluster.get("server").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(ResolvedContext { name: name.to_owned(), context: context.clone(), cluster: cluster.clone(), server })
+        let file = self.defined_in(Section::Clusters, &cluster_name).and_then(|at| self.files.get(at));
+        Ok(ResolvedContext {
+            name: name.to_owned(),
+            context: context.clone(),
+            cluster: cluster.clone(),
+            server,
+            folder: file.map(|f| merge::folder(&f.path)).unwrap_or_default(),
+        })
     }
 
     /// Sets the entry `name`, in the file that defines it, or in the first one.
     pub fn set(&mut self, section: Section, name: &str, value: Value) {
-        let at = self.files.iter().position(|f| entry(&f.tree, section, name).is_some());
-        let Some(file) = self.file_mut(at) else { return };
+        let at = self.target(self.defined_in(section, name));
+        let Some(file) = self.files.get_mut(at) else { return };
         if entry(&file.tree, section, name).and_then(|e| e.get(section.entry())) != Some(&value) {
             file.edit(Edit::Set(section, name.to_owned(), value));
         }
@@ -218,16 +232,16 @@ impl Kubeconfig {
         }
         let chosen = |f: &File| f.tree.get("current-context").and_then(Value::as_str).is_some_and(|c| !c.is_empty());
         let at = self.files.iter().position(chosen);
-        if let Some(file) = self.file_mut(at) {
+        let at = self.target(at);
+        if let Some(file) = self.files.get_mut(at) {
             file.edit(Edit::CurrentContext(name.to_owned()));
         }
     }
 
     /// The file at `at`, or the one where new entries go: the first that exists, else the last.
-    fn file_mut(&mut self, at: Option<usize>) -> Option<&mut File> {
-        let existing = self.files.iter().position(|f| f.path.exists());
-        let at = at.or(existing).unwrap_or_else(|| self.files.len().saturating_sub(1));
-        self.files.get_mut(at)
+    fn target(&self, at: Option<usize>) -> usize {
+        let existing = || self.files.iter().position(|f| f.path.exists());
+        at.or_else(existing).unwrap_or_else(|| self.files.len().saturating_sub(1))
     }
 
     /// Writes the files that were changed.
@@ -269,6 +283,8 @@ pub struct ResolvedContext {
     pub cluster: Value,
     /// The server of the cluster.
     pub server: String,
+    /// The folder of the file that defines the cluster: names of files in it start from there.
+    folder: PathBuf,
 }
 
 impl ResolvedContext {
@@ -282,6 +298,10 @@ impl ResolvedContext {
         context.insert("cluster".into(), name.into());
         let mut cluster: Map<String, Value> = self.cluster.as_object().cloned().unwrap_or_default();
         cluster.insert("server".into(), server.into());
+        let target = kubeconfig.files.get(kubeconfig.target(kubeconfig.defined_in(Section::Clusters, name)));
+        if target.is_some_and(|file| merge::folder(&file.path) != self.folder) {
+            merge::make_absolute(&mut cluster, &self.folder);
+        }
         kubeconfig.set(Section::Clusters, name, cluster.into());
         kubeconfig.set(Section::Contexts, name, context.into());
     }

@@ -96,6 +96,34 @@ fn entries_are_changed_where_they_came_from() {
     assert!(!missing.exists());
 }
 
+/// A name of a file means another file in another folder.
+#[test]
+fn names_of_files_follow_what_they_stand_in() {
+    let (dir, first) = world();
+    let cluster = "clusters: [{name: far, cluster: {server: 'https://far', certificate-authority: pki/ca.crt}}]\n\
+                   contexts: [{name: far, context: {cluster: far, user: admin}}]\n";
+    for (folder, want) in [("", "pki/ca.crt".to_owned()), ("sub", format!("{}/sub/pki/ca.crt", dir.path().display()))] {
+        let second = dir.path().join(folder).join("second");
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+        fs::write(&second, cluster).unwrap();
+        let list = std::env::join_paths([&first, &second]).unwrap();
+        let source = Source::from_environment(|name| (name == "KUBECONFIG").then(|| list.clone()));
+        let mut config = Kubeconfig::load(&source).unwrap();
+        let far = config.resolve("far").unwrap();
+        let name = format!("copy-{folder}");
+        far.write_as(&mut config, &name, "https://far/clusters/root:a");
+        far.write_as(&mut config, "far", "https://far/clusters/root:b");
+        config.save().unwrap();
+        let cluster = |path: &Path, name: &str| {
+            let tree = read(path).unwrap().unwrap();
+            entry(&tree, Section::Clusters, name).unwrap()["cluster"].clone()
+        };
+        assert_eq!(cluster(&first, &name)["certificate-authority"], want, "{folder:?}");
+        assert_eq!(cluster(&second, "far")["certificate-authority"], "pki/ca.crt", "where it stands it stays");
+        assert_eq!(cluster(&second, "far")["server"], "https://far/clusters/root:b");
+    }
+}
+
 #[test]
 fn what_others_write_meanwhile_is_kept() {
     let (_dir, path) = world();

@@ -1,8 +1,9 @@
 //! Who may enter which workspace, and as whom.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kcp_client::{DeleteParams, ListParams, Patch, WriteParams};
-use kcp_test_framework::{Kcp, Kubectl, poll};
+use kcp_test_framework::{Kcp, Kubectl, gone, poll, until};
 use serde_json::json;
 
 use crate::support::{Raw, Result, configmaps, gvr, kcp_with_people, kubeconfig_for, workspaces};
@@ -202,5 +203,36 @@ async fn service_accounts_stay_in_their_workspace() -> Result {
     alice.delete(&gvr("", "serviceaccounts"), "default", "default", &DeleteParams::default()).await?;
     let answer = account.get(&secrets("root:acme:team")).await?;
     ensure!(answer.code == 401, "{} {}", answer.code, answer.body);
+    Ok(())
+}
+
+/// A Secret that asks for a service account's token gets it, and goes with the account.
+#[tokio::test]
+async fn tokens_are_put_into_secrets() -> Result {
+    let (kcp, _) = acme().await?;
+    let alice = kcp.client_as("root:acme:team", "alice-token")?;
+    let secrets = gvr("", "secrets");
+    let wanted = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "bot", "annotations": {"kubernetes.io/service-account.name": "bot"}},
+    });
+    alice.create(&secrets, "default", &wanted, &WriteParams::default()).await?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bot"}});
+    alice.create(&gvr("", "serviceaccounts"), "default", &account, &WriteParams::default()).await?;
+    let filled =
+        until(&alice, &secrets, "default", "bot", |s| s.is_some_and(|s| s["data"]["token"].is_string())).await?;
+    let data = &filled.context("no secret")?["data"];
+    let decoded = |key: &str| {
+        BASE64_STANDARD.decode(data[key].as_str().unwrap_or_default()).ok().and_then(|b| String::from_utf8(b).ok())
+    };
+    ensure!(decoded("namespace").as_deref() == Some("default"), "{data}");
+    ensure!(decoded("ca.crt").is_some_and(|ca| ca.contains("BEGIN CERTIFICATE")), "{data}");
+    let bot = Raw::new(&kcp, &decoded("token").unwrap_or_default())?;
+    let path = "/clusters/root:acme:team/api/v1/namespaces/default/secrets";
+    let answer = bot.get(path).await?;
+    ensure!(answer.code == 403 && answer.body.contains("system:serviceaccount:default:bot"), "{}", answer.body);
+    alice.delete(&gvr("", "serviceaccounts"), "default", "bot", &DeleteParams::default()).await?;
+    gone(&alice, &secrets, "default", "bot").await?;
+    ensure!(bot.get(path).await?.code == 401);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Learning APIs from physical clusters.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kcp_apis::{conditions, workload::WORKLOAD_CLUSTER};
 use kcp_client::DeleteParams;
 use kcp_test_framework::{gone, until};
@@ -77,6 +78,7 @@ async fn the_sync_command_checks_its_arguments() -> Result {
         (vec![image, "--replicas=2"], "only 0 and 1 are allowed as --replicas values"),
         (vec![image, "--replicas=-1"], "a non-negative value must be specified for --replicas"),
         (vec![image, "--kcp-namespace="], "a value must be specified for --kcp-namespace"),
+        (vec![image, "--insecure-skip-tls-verify"], "use a context with the certificate authority"),
     ] {
         let text = kubectl.fails(&[&sync[..], &flags].concat())?;
         ensure!(text.contains(error), "{flags:?}: {text}");
@@ -90,6 +92,20 @@ async fn the_sync_command_checks_its_arguments() -> Result {
     let again = kubectl.ok(&[&sync[..], &[image]].concat())?;
     let without_token = |text: &str| text.lines().filter(|l| !l.contains("token:")).collect::<Vec<_>>().join("\n");
     ensure!(without_token(&manifest) == without_token(&again), "running it again must print the same");
+
+    // Without a certificate authority in the context, the system's are asked.
+    let mut config: Value = serde_json::from_str(&kubectl.ok(&["config", "view", "--raw", "-o", "json"])?)?;
+    let mut authority = Value::Null;
+    for entry in config["clusters"].as_array_mut().into_iter().flatten() {
+        authority = entry["cluster"]["certificate-authority-data"].take();
+    }
+    let file = kcp.dir().join("system.crt");
+    std::fs::write(&file, BASE64_STANDARD.decode(authority.as_str().context("no certificate authority")?)?)?;
+    std::fs::write(kubectl.kubeconfig(), config.to_string())?;
+    ensure!(!kubectl.fails(&[&sync[..], &[image]].concat())?.is_empty());
+    let trusting = kubectl.with_env("SSL_CERT_FILE", file);
+    let public = trusting.ok(&[&sync[..], &[image]].concat())?;
+    ensure!(public.contains("server: https://") && !public.contains("certificate-authority"), "{public}");
     Ok(())
 }
 

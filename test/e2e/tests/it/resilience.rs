@@ -5,7 +5,7 @@ use kcp_apis::conditions;
 use kcp_test_framework::{Signal, poll, signal, until};
 use serde_json::Value;
 
-use crate::support::{Result, Team, configmaps, deployments, gvr};
+use crate::support::{Result, Team, configmaps, deployments, gvr, namespaces};
 
 /// W14: what is in step stays untouched when a syncer starts again.
 #[tokio::test]
@@ -121,4 +121,21 @@ async fn kcp_is_killed_and_started_again() -> Result {
     team.available("shop", "web", 2).await?;
     ensure!(team.kcp.stop().await? == Some(0), "SIGTERM must end it cleanly");
     Ok(())
+}
+
+/// The running syncer holds a credential of the earlier registration: applying the new manifest replaces it.
+#[tokio::test]
+async fn a_cluster_that_is_registered_anew_is_served() -> Result {
+    let team = Team::start(&[], "").await?;
+    team.namespace("shop").await?;
+    team.kubectl.ok(&["-n", "shop", "create", "configmap", "prices"])?;
+    let there = Team::physical("shop");
+    until(&team.down, &configmaps(), &there, "prices", |o| o.is_some()).await?;
+    team.kubectl.ok(&["delete", "workloadcluster", "east"])?;
+    kcp_test_framework::gone(&team.down, &namespaces(), "", &there).await?;
+
+    team.cluster.join(&team.kubectl, "east", "")?;
+    let logs = || team.cluster.syncer_logs();
+    team.until_ready("True").await.with_context(logs)?;
+    until(&team.down, &configmaps(), &there, "prices", |o| o.is_some()).await.with_context(logs).map(drop)
 }
