@@ -165,10 +165,6 @@ impl ApiServer {
             _ => {
                 let Some(coding) = coding else { return Err(respond::method_not_allowed()) };
                 let bytes = body.read(request.headers).await?;
-                if info.custom {
-                    // The definition may have changed while the body came in: what is stored follows the newest.
-                    ask.info = self.find_type(request, path, verb)?.ok_or_else(respond::unknown_resource)?.info;
-                }
                 let options = request.query.write_options(request.header(header::USER_AGENT));
                 let written = match coding {
                     BodyCoding::Object(encoding) => {

@@ -1,7 +1,8 @@
 //! ResourceQuotas: how many objects of a kind a namespace may hold.
 //!
 //! A create is charged in its own batch, and its batch is refused when the quota has changed: two creates never both take
-//! the last place. Those that are charged take turns in each namespace, so that none is refused again and again. After a delete, and after a write of a quota, the objects are counted. Only numbers of objects are limited
+//! the last place. Those that are charged take turns in each namespace, so that none is refused again and again. After a
+//! delete, and after a write of a quota, the objects are counted. Only numbers of objects are limited
 //! (`count/<resource>.<group>`, and the short names of some core kinds); amounts of computing resources are not, as
 //! nothing runs here.
 
