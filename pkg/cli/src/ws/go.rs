@@ -91,21 +91,21 @@ pub(super) async fn look(server: &Server, place: &Place) -> Result<String> {
     // Where there is no parent to ask, the server says what it thinks at the first request.
     let Some((parent, name)) = parent else { return Ok(String::new()) };
     let shown = place.to_string();
-    let found = match find(&server.at(&Place::Path(parent)), &name).await {
-        Ok(found) => found,
-        Err(e) if e.is_forbidden() => match server.at(place).get_path("/api").await {
-            Ok(_) => return Ok(String::new()),
-            Err(e) if e.is_forbidden() => bail!("access to workspace {shown:?} denied"),
-            Err(e) if e.is_not_found() => None,
-            Err(e) => return Err(e.into()),
-        },
+    let missing = || anyhow!("workspace {shown:?} not found");
+    let kind = match find(&server.at(&Place::Path(parent)), &name).await {
+        Ok(Some(found)) if found.is_ready() => found.kind,
+        Ok(Some(_)) => bail!("workspace {name:?} is not ready"),
+        Ok(None) => return Err(missing()),
+        // We may not see it from there, and perhaps be in it.
+        Err(e) if e.is_forbidden() => String::new(),
         Err(e) => return Err(e.into()),
     };
-    let found = found.ok_or_else(|| anyhow!("workspace {shown:?} not found"))?;
-    if !found.is_ready() {
-        bail!("workspace {name:?} is not ready");
+    match server.at(place).get_path("/api").await {
+        Ok(_) => Ok(kind),
+        Err(e) if e.is_forbidden() => bail!("access to workspace {shown:?} denied"),
+        Err(e) if e.is_not_found() => Err(missing()),
+        Err(e) => Err(e.into()),
     }
-    Ok(found.kind)
 }
 
 /// The user's own workspace, which comes into being when it is asked for.

@@ -210,6 +210,7 @@ fn mistakes_are_named() {
         ("kubectl-ws -", "no previous workspace found in kubeconfig"),
         ("kubectl-ws root:slow", "workspace \"slow\" is not ready"),
         ("kubectl-ws root:none", "workspace \"root:none\" not found"),
+        ("kubectl-ws root:shut", "access to workspace \"root:shut\" denied"),
         ("kubectl-ws root:shut:x", "access to workspace \"root:shut:x\" denied"),
         ("kubectl-ws A", "invalid workspace path: A"),
         ("kubectl-ws --context no", "the kubeconfig has no context \"no\""),
