@@ -3,11 +3,11 @@
 use kcp_apimachinery::{GroupResource, GroupVersionKind, GroupVersionResource};
 use kcp_logicalcluster::ClusterName;
 
-/// A resource as it is served.
+/// Where the objects of a kind are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// How URLs name it.
-    pub gvr: GroupVersionResource,
+    /// What they are stored as: several groups may serve the same objects.
+    pub storage: GroupResource,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
 }

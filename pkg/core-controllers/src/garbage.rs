@@ -251,7 +251,7 @@ impl Controller {
             return Ok(OwnerState::WrongScope);
         }
         let owner_namespace = if resource.namespaced { namespace } else { "" };
-        let of = resource.gvr.group_resource();
+        let of = resource.storage;
         let Ok(key) = Key::object(&of, cluster, owner_namespace, &owner.name) else { return Ok(OwnerState::Gone) };
         let virtual_uid = || self.context.kinds.virtual_uid(cluster, &of, owner_namespace, &owner.name);
         Ok(match state_of(&self.context.store, &key, owner) {

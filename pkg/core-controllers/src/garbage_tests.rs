@@ -57,7 +57,7 @@ impl Kinds for Two {
             "ClusterRole" => ("clusterroles", false),
             _ => return None,
         };
-        Some(Resource { gvr: GroupVersionResource::new(&kind.group, &kind.version, resource), namespaced })
+        Some(Resource { storage: GroupResource::new(&kind.group, resource), namespaced })
     }
 
     fn served(&self, _: &ClusterName, resource: &GroupResource) -> Option<GroupVersionResource> {

@@ -12,8 +12,7 @@ pub(crate) struct RegistryKinds(pub(crate) Arc<Registry>);
 impl Kinds for RegistryKinds {
     fn resource_of(&self, cluster: &ClusterName, kind: &GroupVersionKind) -> Option<Resource> {
         let info = self.0.types(cluster).by_kind(kind)?;
-        let gvr = GroupVersionResource::new(&kind.group, &kind.version, &info.resource);
-        Some(Resource { gvr, namespaced: info.namespaced })
+        Some(Resource { storage: info.storage.group_resource.clone(), namespaced: info.namespaced })
     }
 
     fn served(&self, cluster: &ClusterName, resource: &GroupResource) -> Option<GroupVersionResource> {

@@ -166,6 +166,31 @@ async fn what_was_stored_in_an_older_version_goes_too() -> Result {
     gone(&parent, &workspaces(), "", "team").await
 }
 
+/// An owner may be named by any group that serves it (H-02).
+#[tokio::test]
+async fn owners_are_found_whichever_group_names_them() -> Result {
+    let kcp = Kcp::start(&[]).await?;
+    let client = kcp.client("root:default")?;
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "type": "Normal", "reason": "R",
+        "action": "A", "reportingController": "c.example.org/c", "reportingInstance": "i",
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "regarding": {"kind": "Namespace", "name": "default", "namespace": "default"},
+    });
+    let event = client.create(&gvr("events.k8s.io", "events"), "default", &event, &WriteParams::default()).await?;
+    for (name, uid) in [("kept", event["metadata"]["uid"].clone()), ("collected", "nobody's".into())] {
+        let owner = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "name": "e", "uid": uid});
+        let owned = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "ownerReferences": [owner]},
+        });
+        client.create(&configmaps(), "default", &owned, &WriteParams::default()).await?;
+    }
+    // What came later is gone: so the other was looked at.
+    gone(&client, &configmaps(), "default", "collected").await?;
+    client.get(&configmaps(), "default", "kept").await.map(drop)?;
+    Ok(())
+}
+
 /// An initializer of a type keeps its workspaces Initializing until somebody takes it away.
 #[tokio::test]
 async fn initializers_are_waited_for() -> Result {
