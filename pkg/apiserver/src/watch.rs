@@ -96,12 +96,13 @@ impl WatchBody {
             WatchForm::Objects => out.extend_from_slice(&event.frame),
             WatchForm::Partial(version) => {
                 write_type(out, event.kind);
-                table::write_partial(out, &event.object, *version);
+                table::write_partial(out, &event.object(), *version);
                 out.extend_from_slice(b"}\n");
             }
             WatchForm::Tables { tables, columns_sent } => {
-                let row =
-                    tables.single(&event.object, Timestamp::now(), !*columns_sent).map_err(|s| BodyError(s.message))?;
+                let row = tables
+                    .single(&event.object(), Timestamp::now(), !*columns_sent)
+                    .map_err(|s| BodyError(s.message))?;
                 *columns_sent = true;
                 write_type(out, event.kind);
                 out.extend_from_slice(&row);

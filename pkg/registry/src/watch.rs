@@ -66,8 +66,6 @@ impl WatchEventType {
 pub struct WatchEvent {
     /// Its type.
     pub kind: WatchEventType,
-    /// The object, final JSON; for [`WatchEventType::Error`] a Status.
-    pub object: Bytes,
     /// The whole line `{"type":…,"object":…}\n`, shared by all watchers that see the same.
     pub frame: Bytes,
     /// The event's revision.
@@ -77,13 +75,17 @@ pub struct WatchEvent {
 }
 
 impl WatchEvent {
-    fn new(kind: WatchEventType, object: Bytes, revision: Revision) -> Self {
-        let frame = frame(kind.as_str(), &object);
-        Self { kind, object, frame, revision, initial_events_end: false }
+    fn new(kind: WatchEventType, object: &[u8], revision: Revision) -> Self {
+        Self { kind, frame: frame(kind.as_str(), object), revision, initial_events_end: false }
     }
 
     fn error(status: &Status) -> Self {
-        Self::new(WatchEventType::Error, encode::compact(&status.to_value()).into(), 0)
+        Self::new(WatchEventType::Error, &encode::compact(&status.to_value()), 0)
+    }
+
+    /// The object, final JSON; for [`WatchEventType::Error`] a Status.
+    pub fn object(&self) -> Bytes {
+        framed(self.kind.as_str(), &self.frame)
     }
 }
 
@@ -316,7 +318,7 @@ impl WatchStream {
             meta["annotations"] = serde_json::json!({INITIAL_EVENTS_END: "true"});
         }
         let object = serde_json::json!({"kind": info.gvk.kind, "apiVersion": info.gvk.api_version(), "metadata": meta});
-        let mut event = WatchEvent::new(WatchEventType::Bookmark, encode::encode_at(&object, revision), revision);
+        let mut event = WatchEvent::new(WatchEventType::Bookmark, &encode::encode_at(&object, revision), revision);
         event.initial_events_end = end;
         event
     }
@@ -331,7 +333,7 @@ impl WatchStream {
                     self.initial = None;
                     break;
                 };
-                let event = WatchEvent::new(WatchEventType::Added, items.render(&found), found.revision);
+                let event = WatchEvent::new(WatchEventType::Added, &items.render(&found), found.revision);
                 bytes += event.frame.len();
                 out.push(event);
             }
@@ -381,8 +383,7 @@ impl WatchStream {
         }
         if hidden.is_none() && kind == natural && self.renderer.is_plain(event.revision, &event.value) {
             let frame = event.frame(|| frame(kind.as_str(), &event.shown()));
-            let object = framed(kind.as_str(), &frame);
-            return Some(WatchEvent { kind, object, frame, revision: event.revision, initial_events_end: false });
+            return Some(WatchEvent { kind, frame, revision: event.revision, initial_events_end: false });
         }
         let leaves = kind == WatchEventType::Deleted;
         let stored = match event.kind {
@@ -393,7 +394,7 @@ impl WatchStream {
             _ => event.shown(),
         };
         let object = self.renderer.render(parts.cluster, event.revision, &stored);
-        Some(WatchEvent::new(kind, object, event.revision))
+        Some(WatchEvent::new(kind, &object, event.revision))
     }
 
     /// The virtual object that a stored one comes over, or uncovers: to a watcher who is shown both it is one object that

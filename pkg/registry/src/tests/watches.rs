@@ -27,7 +27,7 @@ fn shown(events: &[WatchEvent]) -> Vec<String> {
     events
         .iter()
         .map(|e| {
-            let object: Value = serde_json::from_slice(&e.object).unwrap();
+            let object: Value = serde_json::from_slice(&e.object()).unwrap();
             let frame: Value = serde_json::from_slice(&e.frame).unwrap();
             assert_eq!((&frame["type"], &frame["object"]), (&json!(e.kind.as_str()), &object));
             assert!(e.frame.ends_with(b"\n"));
@@ -78,7 +78,7 @@ async fn first_what_is_then_what_changes() {
     f.make("v1/configmaps", "a", json!({"metadata": {"name": "other"}})).await.unwrap();
     let (live, _) = ready(&mut stream);
     assert_eq!(shown(&live), ["ADDED c", "MODIFIED c", "DELETED c"]);
-    let last: Value = serde_json::from_slice(&live[2].object).unwrap();
+    let last: Value = serde_json::from_slice(&live[2].object()).unwrap();
     assert_eq!(last["spec"]["size"], 4);
     let rv = |o: &Value| o["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap();
     assert!(rv(&last) > rv(&before) && rv(&last) == live[2].revision);
@@ -135,7 +135,7 @@ async fn objects_enter_and_leave_a_selection() {
     let (events, _) = ready(&mut labelled);
     assert_eq!(shown(&events), ["ADDED b", "MODIFIED b", "DELETED a"]);
     // The old state under the new revision.
-    let gone: Value = serde_json::from_slice(&events[2].object).unwrap();
+    let gone: Value = serde_json::from_slice(&events[2].object()).unwrap();
     assert_eq!((&gone["spec"]["color"], &gone["metadata"]["labels"]["on"]), (&json!("red"), &json!("y")));
     assert_eq!(gone["metadata"]["resourceVersion"], left["metadata"]["resourceVersion"]);
     assert_eq!(shown(&ready(&mut red).0), ["ADDED b", "MODIFIED b", "DELETED a"]);
@@ -161,7 +161,7 @@ async fn initial_events_end_with_a_bookmark() {
     let now = f.registry.store().revision();
     let (events, _) = ready(&mut stream);
     assert_eq!(shown(&events), ["ADDED a", "ADDED b", "BOOKMARK -"]);
-    let mark: Value = serde_json::from_slice(&events[2].object).unwrap();
+    let mark: Value = serde_json::from_slice(&events[2].object()).unwrap();
     assert!(events[2].initial_events_end);
     assert_eq!(
         mark,
@@ -190,7 +190,7 @@ async fn revisions_too_old_and_too_new() {
     let at = |rv: &str| ListOptions { resource_version: rv.into(), ..ListOptions::default() };
     let mut old = f.registry.watch(&request, &at("2")).await.unwrap();
     let (events, ended) = ready(&mut old);
-    let status: Value = serde_json::from_slice(&events[0].object).unwrap();
+    let status: Value = serde_json::from_slice(&events[0].object()).unwrap();
     assert_eq!((events.len(), events[0].kind, ended), (1, WatchEventType::Error, true));
     assert_eq!(
         (&status["kind"], &status["apiVersion"], &status["code"], &status["reason"]),
@@ -282,7 +282,7 @@ async fn the_wildcard_sees_all_logical_clusters() {
     let cluster = |bytes: &[u8]| {
         serde_json::from_slice::<Value>(bytes).unwrap()["metadata"]["annotations"]["kcp.io/cluster"].clone()
     };
-    assert_eq!(events.iter().map(|e| cluster(&e.object)).collect::<Vec<_>>(), ["root", "system:admin"]);
+    assert_eq!(events.iter().map(|e| cluster(&e.object())).collect::<Vec<_>>(), ["root", "system:admin"]);
     let mut list = f.registry.list(&all, &ListOptions { limit: 1, ..ListOptions::default() }).await.unwrap();
     assert_eq!(list.items().map(|i| cluster(&i)).collect::<Vec<_>>(), ["root"]);
     let rest = ListOptions { continue_token: list.meta.continue_token, ..ListOptions::default() };
@@ -333,7 +333,7 @@ async fn virtual_objects_are_covered_and_uncovered() {
             let got: Vec<String> = events
                 .iter()
                 .map(|e| {
-                    let object: Value = serde_json::from_slice(&e.object).unwrap();
+                    let object: Value = serde_json::from_slice(&e.object()).unwrap();
                     let revision = f.registry.store().revision();
                     assert_eq!(
                         (e.revision, &object["metadata"]["resourceVersion"]),
