@@ -104,6 +104,27 @@ fn prunes_and_defaults() {
     assert_eq!(value.get("spec"), None, "a null without default is dropped");
 }
 
+/// What an object has wrong in thousands of places is said of a hundred, and all of it is dropped or refused.
+#[test]
+fn findings_are_bounded() {
+    let many = |value: Value| (0..5000).map(|i| (format!("k{i}"), value.clone())).collect::<serde_json::Map<_, _>>();
+    let mut unknown = object(json!({"speed": 5, "nest": many(json!(1))}));
+    assert_eq!(robot().prune(&mut unknown).len(), 100);
+    assert_eq!(unknown["spec"]["nest"], json!({}), "what is not reported is dropped too");
+    let schema = Schema::compile(&json!({
+        "type": "object",
+        "properties": {
+            "map": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+        },
+    }))
+    .unwrap();
+    let pairs: Vec<String> = (0..5000).flat_map(|i| [i, i]).map(|i| i.to_string()).collect();
+    for wrong in [json!({"map": many(json!("x"))}), json!({"set": pairs})] {
+        assert_eq!(schema.validate(&wrong, None).len(), 100);
+    }
+}
+
 /// SC-07 … SC-12, E-06: every refused object and the texts that say why.
 #[test]
 fn refuses_with_the_texts_of_kubernetes() {
