@@ -15,7 +15,7 @@ use kcp_apis::{
     identity::{Locator, physical_namespace},
     workload,
 };
-use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
+use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams, gone_or_changed_is_fine};
 use kcp_controller::{Action, Cache, Change, Queue};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
@@ -464,14 +464,6 @@ fn settled(hash: &str, object: &Value) -> Settled {
         g => format!("g{g}"),
     };
     Settled { hash: hash.to_owned(), uid: object::uid(object).to_owned(), version }
-}
-
-/// What is gone, or another by now, comes back with its event.
-fn gone_or_changed_is_fine(result: Result<Value, Error>) -> Result<(), Error> {
-    match result {
-        Err(e) if !e.is_not_found() && !e.is_conflict() => Err(e),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

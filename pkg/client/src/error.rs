@@ -109,3 +109,15 @@ pub fn gone_is_fine<T>(result: Result<T, Error>) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+/// For a write that holds only for the object that was seen: one that is gone (404) or has changed (409) needs nothing,
+/// its event brings it back.
+///
+/// # Errors
+/// Every failure but 404 and 409.
+pub fn gone_or_changed_is_fine<T>(result: Result<T, Error>) -> Result<(), Error> {
+    match result {
+        Err(e) if !e.is_not_found() && !e.is_conflict() => Err(e),
+        _ => Ok(()),
+    }
+}

@@ -17,7 +17,7 @@ mod watch;
 
 pub use client::{Client, List};
 pub use config::{Config, ConfigError};
-pub use error::{Error, chain, gone_is_fine};
+pub use error::{Error, chain, gone_is_fine, gone_or_changed_is_fine};
 pub use http::HttpTransport;
 pub use params::{DeleteParams, ListParams, Patch, WatchParams, WriteParams};
 pub use transport::{BodyStream, BoxFuture, Transport, TransportError};

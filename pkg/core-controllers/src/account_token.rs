@@ -7,7 +7,7 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kcp_apimachinery::{GroupResource, GroupVersionResource, Status, object};
-use kcp_client::{DeleteParams, Error, Patch, WriteParams};
+use kcp_client::{DeleteParams, Error, Patch, WriteParams, gone_or_changed_is_fine};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::Key;
@@ -135,11 +135,8 @@ impl Controller {
                 client.patch(&secrets, parts.namespace, parts.name, "", &Patch::Merge(&patch), &params).await
             }
         };
-        match written {
-            // It has changed or gone meanwhile: its event brings it back.
-            Err(e) if !e.is_not_found() && !e.is_conflict() => Err(e),
-            _ => Ok(Action::Done),
-        }
+        gone_or_changed_is_fine(written)?;
+        Ok(Action::Done)
     }
 }
 

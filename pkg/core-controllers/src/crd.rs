@@ -119,10 +119,8 @@ impl Controller {
         drop(snapshot);
         let client = self.context.client(cluster);
         for namespace in namespaces {
-            match client.delete_collection(gvr, &namespace, &ListParams::default(), &DeleteParams::default()).await {
-                Err(e) if !e.is_not_found() => return Err(e),
-                _ => {}
-            }
+            let (all, options) = (ListParams::default(), DeleteParams::default());
+            gone_is_fine(client.delete_collection(gvr, &namespace, &all, &options).await)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use kcp_apimachinery::{
     GroupVersionResource,
     time::{Timestamp, parse_rfc3339},
 };
-use kcp_client::{DeleteParams, Error};
+use kcp_client::{DeleteParams, Error, gone_or_changed_is_fine};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::Key;
@@ -67,14 +67,8 @@ impl Controller {
             resource_version: Some(envelope.metadata.resource_version.to_string()),
             ..DeleteParams::default()
         };
-        match self
-            .context
-            .client(&cluster)
-            .delete(&GroupVersionResource::new("", "v1", "events"), parts.namespace, parts.name, &params)
-            .await
-        {
-            Err(e) if !e.is_not_found() && !e.is_conflict() => Err(e),
-            _ => Ok(Action::Done),
-        }
+        let (client, events) = (self.context.client(&cluster), GroupVersionResource::new("", "v1", "events"));
+        gone_or_changed_is_fine(client.delete(&events, parts.namespace, parts.name, &params).await)?;
+        Ok(Action::Done)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use kcp_apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Status, object};
-use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams};
+use kcp_client::{Client, DeleteParams, Error, Patch, WriteParams, gone_or_changed_is_fine};
 use kcp_controller::{Action, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Key, Store};
@@ -146,9 +146,9 @@ impl Controller {
     /// Takes the owner out of its dependents, then lets it go.
     async fn orphan(&self, client: &Client, key: &Key, object: &Envelope<'_>) -> Result<Action, Error> {
         for dependent in self.dependents(key, object) {
-            ignore_gone(self.keep_owners(client, &dependent, |o| o.uid != object.metadata.uid).await)?;
+            gone_or_changed_is_fine(self.keep_owners(client, &dependent, |o| o.uid != object.metadata.uid).await)?;
         }
-        ignore_gone(self.remove_finalizer(client, key, object, ORPHAN).await)?;
+        gone_or_changed_is_fine(self.remove_finalizer(client, key, object, ORPHAN).await)?;
         Ok(Action::Done)
     }
 
@@ -170,7 +170,7 @@ impl Controller {
             }
         }
         if !held {
-            ignore_gone(self.remove_finalizer(client, key, object, FOREGROUND).await)?;
+            gone_or_changed_is_fine(self.remove_finalizer(client, key, object, FOREGROUND).await)?;
         }
         Ok(Action::Done)
     }
@@ -199,7 +199,7 @@ impl Controller {
         }
         if solid > 0 {
             if !gone.is_empty() || !waiting.is_empty() {
-                ignore_gone(
+                gone_or_changed_is_fine(
                     self.keep_owners(client, key, |o| {
                         !gone.contains(&o.uid.as_str()) && !waiting.contains(&o.uid.as_str())
                     })
@@ -213,8 +213,9 @@ impl Controller {
         let policy = if !dependents.is_empty() {
             if dependents.iter().any(|d| self.waits(d)) {
                 // Each would wait for the other.
-                let Some(unblocked) = ignore_gone(self.unblock_owners(client, key).await)? else {
-                    return Ok(Action::Done);
+                let unblocked = match self.unblock_owners(client, key).await {
+                    Err(e) if e.is_not_found() || e.is_conflict() => return Ok(Action::Done),
+                    other => other?,
                 };
                 object::resource_version(&unblocked).clone_into(&mut revision);
             }
@@ -233,12 +234,8 @@ impl Controller {
             grace_period_seconds: None,
         };
         let parts = key.parts();
-        match client.delete(&self.gvr(key)?, parts.namespace, parts.name, &params).await {
-            Ok(_) => Ok(Action::Done),
-            // It has changed since: its event brings it back.
-            Err(e) if e.is_not_found() || e.is_conflict() => Ok(Action::Done),
-            Err(e) => Err(e),
-        }
+        gone_or_changed_is_fine(client.delete(&self.gvr(key)?, parts.namespace, parts.name, &params).await)?;
+        Ok(Action::Done)
     }
 
     fn owner_state(&self, cluster: &ClusterName, namespace: &str, owner: &OwnerReference) -> Result<OwnerState, Error> {
@@ -361,14 +358,6 @@ fn state_of(store: &Store, key: &Key, owner: &OwnerReference) -> OwnerState {
         OwnerState::Waiting
     } else {
         OwnerState::Solid
-    }
-}
-
-/// What is gone needs nothing; what has changed comes back with its event.
-fn ignore_gone(result: Result<Value, Error>) -> Result<Option<Value>, Error> {
-    match result {
-        Err(e) if e.is_not_found() || e.is_conflict() => Ok(None),
-        other => other.map(Some),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The controllers without which the API does not mean what it says: namespaces empty themselves, dependents follow
-//! their owners, service accounts exist and have tokens, custom resources go with their definition, roles aggregate, events age.
+//! their owners, service accounts exist and have tokens, custom resources go with their definition, roles aggregate,
+//! events age.
 //!
 //! One instance of each serves all logical clusters. They share **one** cursor over the ordered log ([`run`]); each
 //! derives keys from what it sees and works its own queue off. They read the index of the store and write through the

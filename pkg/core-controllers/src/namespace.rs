@@ -7,7 +7,7 @@ use std::{
 
 use kcp_apimachinery::{GroupResource, GroupVersionResource, object, time::Timestamp};
 use kcp_apis::conditions::{self, ConditionStatus};
-use kcp_client::{DeleteParams, Error, ListParams, WriteParams};
+use kcp_client::{DeleteParams, Error, ListParams, WriteParams, gone_is_fine};
 use kcp_controller::{Action, ObjectKey, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{Key, Prefix, Store};
@@ -90,9 +90,8 @@ impl Controller {
                 let gvr = self.context.served(&key.cluster, &resource)?;
                 client.delete_collection(&gvr, &key.name, &ListParams::default(), &params).await
             };
-            match deleted.await {
-                Err(e) if !e.is_not_found() => failures.push(format!("{resource}: {e}")),
-                _ => {}
+            if let Err(e) = gone_is_fine(deleted.await) {
+                failures.push(format!("{resource}: {e}"));
             }
         }
         let left = content(store, &key.cluster, &key.name);
@@ -130,11 +129,8 @@ async fn finalize(
         finalizers.retain(|f| f != FINALIZER);
     }
     let name = object::name(&namespace).to_owned();
-    match client.update(namespaces, "", &name, "finalize", &namespace, &WriteParams::default()).await {
-        Ok(_) => Ok(Action::Done),
-        Err(e) if e.is_not_found() => Ok(Action::Done),
-        Err(e) => Err(e),
-    }
+    gone_is_fine(client.update(namespaces, "", &name, "finalize", &namespace, &WriteParams::default()).await)?;
+    Ok(Action::Done)
 }
 
 /// What a namespace holds of one resource.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kcp_apimachinery::{GroupVersionResource, object, time::Timestamp};
 use kcp_apis::conditions::{self, ConditionStatus};
-use kcp_client::{DeleteParams, Error, Patch, WriteParams};
+use kcp_client::{DeleteParams, Error, Patch, WriteParams, gone_or_changed_is_fine};
 use kcp_controller::{Action, Queue, run};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -153,23 +153,9 @@ impl Controller {
         if changed["status"] == deployment["status"] {
             return Ok(());
         }
-        match self
-            .context
-            .client
-            .update(
-                &deployments(),
-                namespace,
-                object::name(deployment),
-                "status",
-                &changed,
-                &WriteParams::manager(MANAGER),
-            )
-            .await
-        {
-            // It has changed or gone meanwhile: its event brings it back.
-            Err(e) if !e.is_conflict() && !e.is_not_found() => Err(e),
-            _ => Ok(()),
-        }
+        let (name, params) = (object::name(deployment), WriteParams::manager(MANAGER));
+        let written = self.context.client.update(&deployments(), namespace, name, "status", &changed, &params).await;
+        gone_or_changed_is_fine(written)
     }
 }
 

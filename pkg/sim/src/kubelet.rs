@@ -11,7 +11,7 @@ use std::{
 
 use kcp_apimachinery::{GroupVersionResource, object, time::Timestamp};
 use kcp_apis::conditions::{self, ConditionStatus};
-use kcp_client::{DeleteParams, Error, WriteParams};
+use kcp_client::{DeleteParams, Error, WriteParams, gone_or_changed_is_fine};
 use kcp_controller::{Action, Backoff, Queue, run};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -110,16 +110,9 @@ impl Kubelet {
         };
         let status = self.status(&pod, waiting.as_deref());
         if status["status"] != pod["status"] {
-            match self
-                .context
-                .client
-                .update(&pods(), namespace, name, "status", &status, &WriteParams::manager(MANAGER))
-                .await
-            {
-                // It has changed or gone meanwhile: its event brings it back.
-                Err(e) if !e.is_conflict() && !e.is_not_found() => return Err(e),
-                _ => {}
-            }
+            let params = WriteParams::manager(MANAGER);
+            let written = self.context.client.update(&pods(), namespace, name, "status", &status, &params).await;
+            gone_or_changed_is_fine(written)?;
         }
         Ok(again)
     }
@@ -144,10 +137,9 @@ impl Kubelet {
             grace_period_seconds: Some(0),
             ..DeleteParams::default()
         };
-        match self.context.client.delete(&pods(), object::namespace(pod), object::name(pod), &params).await {
-            Err(e) if !e.is_not_found() && !e.is_conflict() => Err(e),
-            _ => Ok(Action::Done),
-        }
+        let (namespace, name) = (object::namespace(pod), object::name(pod));
+        gone_or_changed_is_fine(self.context.client.delete(&pods(), namespace, name, &params).await)?;
+        Ok(Action::Done)
     }
 
     /// Brings the pod's files up to date and starts what is to run; `Err` says what the pod waits for.

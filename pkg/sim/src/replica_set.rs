@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kcp_apimachinery::{GroupVersionResource, object};
-use kcp_client::{DeleteParams, Error, WriteParams};
+use kcp_client::{DeleteParams, Error, WriteParams, gone_is_fine, gone_or_changed_is_fine};
 use kcp_controller::{Action, Queue, run};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -62,10 +62,7 @@ impl Controller {
         pods.sort_by_key(is_ready);
         for extra in pods.iter().take(pods.len().saturating_sub(wanted)) {
             let params = DeleteParams { uid: Some(object::uid(extra).to_owned()), ..DeleteParams::default() };
-            match self.context.client.delete(&pods_gvr, &namespace, object::name(extra), &params).await {
-                Err(e) if !e.is_not_found() => return Err(e),
-                _ => {}
-            }
+            gone_is_fine(self.context.client.delete(&pods_gvr, &namespace, object::name(extra), &params).await)?;
         }
         self.write_status(&namespace, &set).await?;
         Ok(Action::Done)
@@ -87,16 +84,9 @@ impl Controller {
             return Ok(());
         }
         let gvr = GroupVersionResource::new("apps", "v1", "replicasets");
-        match self
-            .context
-            .client
-            .update(&gvr, namespace, object::name(set), "status", &changed, &WriteParams::manager(MANAGER))
-            .await
-        {
-            // It has changed or gone meanwhile: its event brings it back.
-            Err(e) if !e.is_conflict() && !e.is_not_found() => Err(e),
-            _ => Ok(()),
-        }
+        let (name, params) = (object::name(set), WriteParams::manager(MANAGER));
+        let written = self.context.client.update(&gvr, namespace, name, "status", &changed, &params).await;
+        gone_or_changed_is_fine(written)
     }
 }
 

@@ -8,7 +8,7 @@ use kcp_apis::{
     core::{self, phase},
     tenancy::{self, condition, reason},
 };
-use kcp_client::{Client, Error, Patch, WriteParams};
+use kcp_client::{Client, Error, Patch, WriteParams, gone_is_fine};
 use kcp_controller::{Action, Found, Queue, run};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{EventKind, Key};
@@ -112,18 +112,6 @@ async fn set_status(
         return Ok(());
     }
     let patch = json!({"metadata": {"resourceVersion": object::resource_version(object)}, "status": changed["status"]});
-    match client
-        .patch(
-            gvr,
-            "",
-            object::name(object),
-            "status",
-            &Patch::Merge(&patch),
-            &WriteParams::manager("workspace-initialization"),
-        )
-        .await
-    {
-        Err(e) if !e.is_not_found() => Err(e),
-        _ => Ok(()),
-    }
+    let params = WriteParams::manager("workspace-initialization");
+    gone_is_fine(client.patch(gvr, "", object::name(object), "status", &Patch::Merge(&patch), &params).await)
 }
