@@ -24,7 +24,7 @@ pub fn syncer_id(path: &str, workload_cluster: &str) -> String {
     format!("kcpsync{}", hex(&hash.finalize()))
 }
 
-/// A hash of a text.
+/// The SHA-224 of a text, in lower-case hex.
 pub fn hash(text: &str) -> String {
     hex(&Sha224::digest(text))
 }

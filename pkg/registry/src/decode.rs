@@ -4,8 +4,8 @@ use kcp_apimachinery::{FieldError, FieldPath, GroupVersion, Status, field::go_qu
 use serde_json::{Map, Value};
 
 use crate::{
+    parse::read_tree,
     request::Body,
-    tree::read_tree,
     types::{ResourceInfo, TypeTable},
 };
 

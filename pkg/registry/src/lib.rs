@@ -11,6 +11,7 @@ mod decode;
 pub mod encode;
 pub mod list;
 mod options;
+mod parse;
 mod quota;
 pub mod rbac;
 mod read;
@@ -26,7 +27,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
-mod tree;
 mod type_table;
 pub mod types;
 pub mod virtuals;
@@ -35,6 +35,7 @@ mod write;
 
 pub use authority::{Access, Authority, IssuedToken, TokenAnswer, TokenOrder, Verdict};
 pub use list::List;
+pub use parse::read_tree;
 pub use rbac::RbacSource;
 pub use registry::{Config, Registry};
 pub use request::{
@@ -42,7 +43,6 @@ pub use request::{
 };
 pub use strategy::{Plain, Strategy, StrategyContext};
 pub use tenancy::{Resolved, Tenancy};
-pub use tree::read_tree;
 pub use types::{
     Columns, FieldGetter, GroupInfo, LazySchema, Printer, ResourceInfo, ScalePaths, SelectableField, StorageInfo,
     SubresourceInfo, TypeTable, TypeTableBuilder, VersionInfo,

@@ -9,9 +9,9 @@ use super::{Call, RETYPED, scale, update::Change};
 use crate::{
     decode::{self, Parsed},
     options::WriteVerb,
+    parse::check_paths,
     registry::Registry,
     request::{Body, PatchKind, Request, WriteOptions, Written},
-    tree::check_paths,
 };
 
 /// A patch, parsed.
