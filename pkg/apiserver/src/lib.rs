@@ -12,6 +12,7 @@ mod cache;
 mod discovery;
 mod expiring;
 mod gate;
+mod gather;
 mod gzip;
 mod health;
 mod impersonate;

@@ -30,6 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     body::{Body, RequestBody},
+    gather::Gathered,
     seams::Peer,
     server::ApiServer,
     tls::Tls,
@@ -249,7 +250,7 @@ async fn connection(
             tower::ServiceExt::oneshot(shell.clone(), request.map(axum::body::Body::new))
         })
     };
-    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(stream)), service));
     // Which protocol it is shows with the first bytes, and for those nobody else sets a limit.
     let mut first = pin!(tokio::time::sleep(patience));
     let (mut asked, mut waiting) = (false, true);
