@@ -19,6 +19,7 @@ mod transform;
 mod types;
 
 use std::{
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -30,7 +31,7 @@ use kcp_apis::{
     core::{LOGICAL_CLUSTER, LOGICAL_CLUSTER_NAME},
     workload::WORKLOAD_CLUSTER,
 };
-use kcp_client::{Client, Config, Error};
+use kcp_client::{Client, Config, ConfigError, Error};
 use kcp_controller::{Change, Reflector, ReflectorOptions, run as work_off};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -91,9 +92,9 @@ fn init_logging(level: &str) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub async fn run_until(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
-    let from = Config::from_kubeconfig(&options.from_kubeconfig, "").context("--from-kubeconfig")?;
+    let from = kubeconfig(&options.from_kubeconfig, "").context("--from-kubeconfig")?;
     let to = match &options.to_kubeconfig {
-        Some(path) => Config::from_kubeconfig(path, &options.to_context).context("--to-kubeconfig")?,
+        Some(path) => kubeconfig(path, &options.to_context).context("--to-kubeconfig")?,
         None => in_cluster().context("no --to-kubeconfig is given")?,
     };
     let agent = concat!("kcp-syncer/", env!("CARGO_PKG_VERSION"));
@@ -265,10 +266,21 @@ async fn own_cluster(up: &Client) -> Result<String, Error> {
     Ok(object::uid(&logical).to_owned())
 }
 
-/// The configuration of the pod that we run in. Its folder can be given, for kubelets that cannot mount it at the usual place.
+/// The folder of the service account, from kubelets that cannot mount it at the usual place. Pods of theirs share the
+/// files of one machine.
+fn account_folder() -> Option<std::ffi::OsString> {
+    std::env::var_os("KUBERNETES_SERVICEACCOUNT_DIR")
+}
+
+fn kubeconfig(path: &Path, context: &str) -> Result<Config, ConfigError> {
+    let read = if account_folder().is_some() { Config::from_confined_kubeconfig } else { Config::from_kubeconfig };
+    read(path, context)
+}
+
+/// The configuration of the pod that we run in.
 fn in_cluster() -> anyhow::Result<Config> {
-    match std::env::var_os("KUBERNETES_SERVICEACCOUNT_DIR") {
-        Some(dir) => Ok(Config::from_pod(std::path::Path::new(&dir), |k| std::env::var(k).ok())?),
+    match account_folder() {
+        Some(dir) => Ok(Config::from_pod(Path::new(&dir), |k| std::env::var(k).ok())?),
         None => Ok(Config::in_cluster()?),
     }
 }

@@ -211,7 +211,10 @@ impl Client {
         q.opt("labelSelector", params.label_selector.as_deref());
         q.opt("fieldSelector", params.field_selector.as_deref());
         q.opt("continue", params.continue_token.as_deref());
-        q.opt("resourceVersion", params.resource_version.as_deref());
+        if let Some(revision) = &params.not_older_than {
+            q.set("resourceVersion", revision);
+            q.set("resourceVersionMatch", "NotOlderThan");
+        }
         if params.limit > 0 {
             q.set("limit", &params.limit.to_string());
         }
@@ -253,7 +256,7 @@ impl Client {
         while !all.continue_token.is_empty() {
             let next = ListParams {
                 continue_token: Some(std::mem::take(&mut all.continue_token)),
-                resource_version: None,
+                not_older_than: None,
                 ..params.clone()
             };
             let page = self.list(gvr, namespace, &next).await?;

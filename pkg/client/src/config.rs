@@ -1,6 +1,6 @@
 //! Where a server is and how to prove who we are: read from a kubeconfig or from the files in a pod.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -121,10 +121,16 @@ impl Config {
     /// # Errors
     /// When the file or one it names cannot be read, is malformed, or lacks what the context names.
     pub fn from_kubeconfig(path: &Path, context: &str) -> Result<Self, ConfigError> {
-        let text = read(path)?;
-        let text =
-            String::from_utf8(text).map_err(|e| ConfigError::Parse { path: path.into(), detail: e.to_string() })?;
-        Self::from_kubeconfig_text(&text, context, path)
+        Self::from_kubeconfig_text(&text(path)?, context, path)
+    }
+
+    /// As [`Config::from_kubeconfig`], for a file from somebody to whom this machine's files are closed: it may name only
+    /// those in its own folder.
+    ///
+    /// # Errors
+    /// As [`Config::from_kubeconfig`], and when it names others.
+    pub fn from_confined_kubeconfig(path: &Path, context: &str) -> Result<Self, ConfigError> {
+        Self::resolve(&text(path)?, context, path, true)
     }
 
     /// As [`Config::from_kubeconfig`], for a text; relative file names in it count from the folder of `path`.
@@ -132,6 +138,10 @@ impl Config {
     /// # Errors
     /// As [`Config::from_kubeconfig`].
     pub fn from_kubeconfig_text(text: &str, context: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::resolve(text, context, path, false)
+    }
+
+    fn resolve(text: &str, context: &str, path: &Path, confined: bool) -> Result<Self, ConfigError> {
         let file: Kubeconfig = serde_saphyr::from_str(text)
             .map_err(|e| ConfigError::Parse { path: path.into(), detail: e.to_string() })?;
         let name = if context.is_empty() { file.current_context.clone() } else { context.to_owned() };
@@ -145,6 +155,14 @@ impl Config {
                     "{:?} logs in through a plug-in, which is not supported; use a token or a client certificate",
                     context.user
                 ),
+            });
+        }
+        let named = [&cluster.certificate_authority, &user.client_certificate, &user.client_key, &user.token_file];
+        let is_beside = |f: &PathBuf| f.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        if let Some(file) = named.into_iter().flatten().find(|f| confined && !is_beside(f)) {
+            return Err(ConfigError::Invalid {
+                what: "kubeconfig",
+                detail: format!("{} is not in its folder, and no other files may be named here", file.display()),
             });
         }
         let dir = path.parent().unwrap_or_else(|| Path::new("."));
@@ -239,6 +257,10 @@ fn pick<T>(list: Vec<Named<T>>, kind: &'static str, name: &str) -> Result<T, Con
         .ok_or_else(|| ConfigError::Missing { kind, name: name.to_owned() })
 }
 
+fn text(path: &Path) -> Result<String, ConfigError> {
+    String::from_utf8(read(path)?).map_err(|e| ConfigError::Parse { path: path.into(), detail: e.to_string() })
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })
 }
@@ -287,6 +309,30 @@ users:
             ("https://h:1/clusters/root", "n", Some("t"))
         );
         assert_eq!(c.ca.as_deref(), Some(&b"ca"[..]));
+    }
+
+    /// Whoever wrote it could have a file of this machine sent to a server of theirs.
+    #[test]
+    fn a_confined_kubeconfig_names_nothing_outside_of_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        std::fs::write(dir.path().join("beside"), "x").unwrap();
+        for (line, file, allowed) in [
+            ("{token: t}", "tokenFile: /etc/hostname", false),
+            ("{token: t}", "tokenFile: ../x", false),
+            ("{token: t}", "tokenFile: ./beside", true),
+            ("{token: t}", "client-certificate: /etc/hostname, client-key: /etc/hostname", false),
+            ("certificate-authority-data: Y2E=", "certificate-authority: /etc/hostname", false),
+            ("certificate-authority-data: Y2E=", "certificate-authority: beside", true),
+        ] {
+            let file_in = if line.starts_with('{') { format!("{{{file}}}") } else { file.to_owned() };
+            std::fs::write(&path, TEXT.replace(line, &file_in)).unwrap();
+            let read = Config::from_confined_kubeconfig(&path, "").map(drop).map_err(|e| e.to_string());
+            assert_eq!(read.is_ok(), allowed, "{file}: {read:?}");
+            if !allowed {
+                assert!(read.is_err_and(|e| e.starts_with("kubeconfig: ")), "{file}");
+            }
+        }
     }
 
     #[test]

@@ -62,6 +62,11 @@ impl Error {
     pub fn is_expired(&self) -> bool {
         self.status().is_some_and(|s| s.code == 410)
     }
+    /// 504: the server has not reached a resourceVersion, nor does it within seconds (E-12).
+    pub fn is_too_large_resource_version(&self) -> bool {
+        let details = self.status().and_then(|s| s.details.as_ref());
+        details.is_some_and(|d| d.causes.iter().any(|c| c.reason == "ResourceVersionTooLarge"))
+    }
     /// 422.
     pub fn is_invalid(&self) -> bool {
         self.has_reason(reason::INVALID)

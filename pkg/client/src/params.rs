@@ -13,8 +13,8 @@ pub struct ListParams {
     pub limit: u32,
     /// Token of the next page.
     pub continue_token: Option<String>,
-    /// `resourceVersion`.
-    pub resource_version: Option<String>,
+    /// Show a state that is not older than this revision.
+    pub not_older_than: Option<String>,
 }
 
 /// Options of a watch. Bookmarks are always asked for.

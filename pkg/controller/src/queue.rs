@@ -1,8 +1,7 @@
 //! A queue of keys.
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     hash::Hash,
     sync::Arc,
     time::Duration,
@@ -35,15 +34,17 @@ impl Backoff {
     }
 }
 
+type Due = (Instant, u64);
+
 struct State<K> {
     ready: VecDeque<K>,
     /// In `ready`, or to be put there when the work on it ends.
     dirty: HashSet<K>,
     working: HashSet<K>,
-    /// Keys that wait, by when; an entry counts only while it agrees with `due`.
-    waiting: BinaryHeap<Reverse<(Instant, u64)>>,
-    tickets: HashMap<u64, K>,
-    due: HashMap<K, (Instant, u64)>,
+    /// Keys that wait, by when; the number tells apart those of one moment.
+    waiting: BTreeMap<Due, K>,
+    /// Where in `waiting` a key is: one that is queued earlier leaves nothing behind.
+    due: HashMap<K, Due>,
     failures: HashMap<K, u32>,
     next_ticket: u64,
     closed: bool,
@@ -77,8 +78,7 @@ impl<K: Clone + Eq + Hash + Send> Queue<K> {
             ready: VecDeque::new(),
             dirty: HashSet::new(),
             working: HashSet::new(),
-            waiting: BinaryHeap::new(),
-            tickets: HashMap::new(),
+            waiting: BTreeMap::new(),
             due: HashMap::new(),
             failures: HashMap::new(),
             next_ticket: 0,
@@ -114,13 +114,12 @@ impl<K: Clone + Eq + Hash + Send> Queue<K> {
         if state.closed || state.due.get(&key).is_some_and(|(earlier, _)| *earlier <= when) {
             return;
         }
-        let ticket = state.next_ticket;
+        let due = (when, state.next_ticket);
         state.next_ticket += 1;
-        if let Some((_, old)) = state.due.insert(key.clone(), (when, ticket)) {
-            state.tickets.remove(&old);
+        if let Some(old) = state.due.insert(key.clone(), due) {
+            state.waiting.remove(&old);
         }
-        state.tickets.insert(ticket, key);
-        state.waiting.push(Reverse((when, ticket)));
+        state.waiting.insert(due, key);
         drop(state);
         self.0.changed.notify_one();
     }
@@ -161,7 +160,7 @@ impl<K: Clone + Eq + Hash + Send> Queue<K> {
                     }
                     return Some(key);
                 }
-                state.waiting.peek().map(|Reverse((when, _))| *when)
+                state.waiting.first_key_value().map(|((when, _), _)| *when)
             };
             match wake_at {
                 None => notified.await,
@@ -208,8 +207,8 @@ impl<K: Clone + Eq + Hash + Send> Queue<K> {
 impl<K: Clone + Eq + Hash> State<K> {
     /// Whether the key can be handed out now.
     fn add(&mut self, key: K) -> bool {
-        if let Some((_, ticket)) = self.due.remove(&key) {
-            self.tickets.remove(&ticket);
+        if let Some(due) = self.due.remove(&key) {
+            self.waiting.remove(&due);
         }
         if self.closed || !self.dirty.insert(key.clone()) || self.working.contains(&key) {
             return false;
@@ -219,17 +218,10 @@ impl<K: Clone + Eq + Hash> State<K> {
     }
 
     fn release_due(&mut self, now: Instant) {
-        while let Some(Reverse((when, ticket))) = self.waiting.peek() {
-            let (when, ticket) = (*when, *ticket);
-            let live = self.tickets.contains_key(&ticket);
-            if live && when > now {
-                break;
-            }
-            self.waiting.pop();
-            if let Some(key) = self.tickets.remove(&ticket) {
-                self.due.remove(&key);
-                self.add(key);
-            }
+        while let Some(entry) = self.waiting.first_entry().filter(|e| e.key().0 <= now) {
+            let key = entry.remove();
+            self.due.remove(&key);
+            self.add(key);
         }
     }
 }
@@ -269,6 +261,24 @@ mod tests {
         assert_eq!(q.next().await, Some("b"));
         q.done(&"b");
         assert!(q.is_empty(), "adding a key takes it off the waiting ones");
+    }
+
+    /// A key that is always touched before its time, such as that of a heartbeat, holds no more than one that is not.
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_are_queued_early_leave_nothing_behind() {
+        let q = Queue::default();
+        q.add_after("first", Duration::from_secs(1));
+        for _ in 0..1000 {
+            q.add_after("a", Duration::from_secs(60));
+            q.add("a");
+            assert_eq!(q.next().await, Some("a"));
+            q.done(&"a");
+        }
+        for wait in (1..1000).rev() {
+            q.add_after("b", Duration::from_secs(wait));
+        }
+        let waiting = q.0.state.lock().waiting.len();
+        assert_eq!((waiting, q.len()), (2, 2));
     }
 
     #[tokio::test]

@@ -112,7 +112,8 @@ impl Reflector {
     }
 
     /// Follows the resource until `stop`, telling each change to `on_change` and each failure to `on_error`; both must be quick.
-    /// Losing the connection is survived; after a list that found fewer objects the missing ones are told as gone.
+    /// Losing the connection is survived, and a server that was set back to before what is known here; after a list that
+    /// found fewer objects the missing ones are told as gone.
     pub async fn run(self, stop: &CancellationToken, on_change: impl Fn(&Change), on_error: impl Fn(&Error)) {
         let backoff = self
             .options
@@ -136,7 +137,7 @@ impl Reflector {
                 }
                 Ok(()) => failures = 0,
                 Err(error) => {
-                    if error.is_expired() {
+                    if error.is_expired() || error.is_too_large_resource_version() {
                         position = None;
                     }
                     if position != before && position.is_some() {
@@ -158,21 +159,27 @@ impl Reflector {
     /// Lists unless there is a position, then watches until the stream ends.
     async fn follow(&self, position: &mut Option<String>, on_change: &impl Fn(&Change)) -> Result<(), Error> {
         let o = &self.options;
-        if position.is_none() {
-            let params = ListParams {
-                label_selector: o.label_selector.clone(),
-                field_selector: o.field_selector.clone(),
-                limit: 500,
-                ..ListParams::default()
-            };
+        let mut params = ListParams {
+            label_selector: o.label_selector.clone(),
+            field_selector: o.field_selector.clone(),
+            limit: 500,
+            ..ListParams::default()
+        };
+        if position.is_some() {
+            // A server whose store was set back would keep a watch from its future waiting without a word (W-02); a
+            // list it refuses.
+            params.limit = 1;
+            params.not_older_than.clone_from(position);
+            self.client.list(&self.resource, &o.namespace, &params).await?;
+        } else {
             let list = self.client.list_all(&self.resource, &o.namespace, &params).await?;
             self.replace(list.items, on_change);
-            *position = Some(list.resource_version);
+            *position = Some(list.resource_version).filter(|revision| !revision.is_empty());
             self.synced.send_replace(true);
         }
         let params = WatchParams {
-            label_selector: o.label_selector.clone(),
-            field_selector: o.field_selector.clone(),
+            label_selector: params.label_selector,
+            field_selector: params.field_selector,
             resource_version: position.clone(),
             ..WatchParams::default()
         };
@@ -203,7 +210,8 @@ impl Reflector {
         }
         for (k, n) in new {
             let o = old.get(&k).cloned();
-            if o.as_ref().is_none_or(|o| object::resource_version(o) != object::resource_version(&n)) {
+            // The revision alone does not tell: a store that was set back gives the same ones again.
+            if o.as_ref() != Some(&n) {
                 on_change(&Change { namespace: k.0, name: k.1, old: o, new: Some(n) });
             }
         }

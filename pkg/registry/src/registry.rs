@@ -65,10 +65,10 @@ impl Registry {
         })
     }
 
-    /// Finishes what a crash has left half done: definitions whose names were never decided on. To be called once,
-    /// before requests are served.
+    /// Finishes what a crash has left half done: definitions whose status is not that of what they ask for. To be called
+    /// once, before requests are served.
     pub async fn recover(&self) {
-        for (cluster, name) in crd::undecided(&self.config.store) {
+        for (cluster, name) in crd::unsettled(&self.config.store) {
             crd::settle(self, &cluster, &name).await;
         }
     }

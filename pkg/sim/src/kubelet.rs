@@ -34,6 +34,18 @@ const REFRESH: Duration = Duration::from_secs(20 * 60);
 /// several things in a row relies on the first not being gone before the last was asked for.
 const TEARDOWN: Duration = Duration::from_millis(700);
 
+/// Why the containers of a pod do not run.
+struct Waiting {
+    reason: &'static str,
+    message: String,
+}
+
+impl From<String> for Waiting {
+    fn from(message: String) -> Self {
+        Self { reason: "ContainerCreating", message }
+    }
+}
+
 /// A container that is a process.
 #[derive(Default)]
 struct Running {
@@ -108,7 +120,7 @@ impl Kubelet {
             Ok(again) => (None, again),
             Err(why) => (Some(why), Action::Done),
         };
-        let status = self.status(&pod, waiting.as_deref());
+        let status = self.status(&pod, waiting.as_ref());
         if status["status"] != pod["status"] {
             let params = WriteParams::manager(MANAGER);
             let written = self.context.client.update(&pods(), namespace, name, "status", &status, &params).await;
@@ -143,20 +155,26 @@ impl Kubelet {
     }
 
     /// Brings the pod's files up to date and starts what is to run; `Err` says what the pod waits for.
-    async fn start(&self, key: &(String, String), pod: &Value) -> Result<Action, String> {
+    async fn start(&self, key: &(String, String), pod: &Value) -> Result<Action, Waiting> {
         let files = match volumes::contents(&self.context, pod) {
             Ok(files) => files,
             Err(missing) => {
                 self.interested.lock().insert(key.clone(), ());
-                return Err(missing.to_string());
+                return Err(missing.to_string().into());
             }
         };
         let programs: Vec<&Value> = containers(pod).filter(|c| self.program(c).is_some()).collect();
         if programs.is_empty() {
             return Ok(Action::Done);
         }
-        self.interested.lock().insert(key.clone(), ());
         let directory = self.context.directory.join(object::uid(pod));
+        let spec = |c: &Value| Spec::of(&self.context, pod, c, self.program(c).unwrap_or_default(), &directory);
+        let specs: Vec<Spec> = programs
+            .iter()
+            .map(|c| spec(c))
+            .collect::<Result<_, _>>()
+            .map_err(|refused| Waiting { reason: "CreateContainerConfigError", message: refused.to_string() })?;
+        self.interested.lock().insert(key.clone(), ());
         for (volume, files) in &files {
             volumes::write(&directory.join("volumes").join(volume), files)
                 .map_err(|e| format!("cannot write volume {volume}: {e}"))?;
@@ -171,9 +189,8 @@ impl Kubelet {
         .into();
         volumes::write(&account, &own).map_err(|e| format!("cannot write the service account's files: {e}"))?;
         let mut again = REFRESH;
-        for container in programs {
-            let spec = Spec::of(&self.context, pod, container, self.program(container).unwrap_or_default(), &directory);
-            if let Some(wait) = self.ensure(object::uid(pod), key, container, &spec)? {
+        for (container, spec) in programs.into_iter().zip(&specs) {
+            if let Some(wait) = self.ensure(object::uid(pod), key, container, spec)? {
                 again = again.min(wait);
             }
         }
@@ -230,16 +247,14 @@ impl Kubelet {
         Ok(answer.pointer("/status/token").and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
-    fn status(&self, pod: &Value, waiting: Option<&str>) -> Value {
+    fn status(&self, pod: &Value, waiting: Option<&Waiting>) -> Value {
         let running = self.running.lock();
         let processes = running.get(object::uid(pod));
         let states: Vec<(&Value, State)> = containers(pod)
             .map(|c| {
                 let process = processes.and_then(|p| p.get(c["name"].as_str().unwrap_or_default()));
                 let state = match (waiting, process) {
-                    (Some(_), _) => {
-                        State { ready: false, restarts: 0, reason: Some("ContainerCreating"), last_exit: None }
-                    }
+                    (Some(w), _) => State { ready: false, restarts: 0, reason: Some(w.reason), last_exit: None },
                     (None, Some(r)) if r.process.as_ref().is_none_or(|p| p.exit_code().is_some()) => State {
                         ready: false,
                         restarts: r.restarts,
@@ -256,7 +271,7 @@ impl Kubelet {
                 (c, state)
             })
             .collect();
-        with_status(pod, &states, waiting, &Timestamp::now().rfc3339())
+        with_status(pod, &states, waiting.map(|w| w.message.as_str()), &Timestamp::now().rfc3339())
     }
 }
 

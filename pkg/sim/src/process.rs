@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::Stdio,
     sync::Arc,
     time::Duration,
@@ -17,6 +17,17 @@ use tokio::{process::Command, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Context, volumes::field_of};
+
+/// Where a pod finds its service account.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// A path that the container does not have: here it would name a file of this machine.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("container {container:?}: {path:?} is in none of its volumes, and it has no other files here")]
+pub(crate) struct NotMounted {
+    container: String,
+    path: String,
+}
 
 /// What to start.
 #[derive(Debug)]
@@ -30,22 +41,17 @@ pub(crate) struct Spec {
 impl Spec {
     /// The process of a container: the program, the container's own arguments, and its environment. Paths below the
     /// container's mounts are written as those of the folders that stand for them here.
+    ///
+    /// # Errors
+    /// When an argument or a variable names another path.
     pub(crate) fn of(
         context: &Context,
         pod: &Value,
         container: &Value,
         program: &[OsString],
         directory: &Path,
-    ) -> Self {
-        let mounts: Vec<(String, String)> = container["volumeMounts"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|m| {
-                let folder = directory.join("volumes").join(m["name"].as_str()?);
-                Some((m["mountPath"].as_str()?.trim_end_matches('/').to_owned(), folder.to_string_lossy().into_owned()))
-            })
-            .collect();
+    ) -> Result<Self, NotMounted> {
+        let mounts = Mounts::of(container, directory);
         let texts = |field: &str| {
             container[field]
                 .as_array()
@@ -56,13 +62,19 @@ impl Spec {
                 .collect::<Vec<_>>()
         };
         let arguments = texts("command").into_iter().skip(1).chain(texts("args"));
-        let argv = program.iter().cloned().chain(arguments.map(|a| relocate(&a, &mounts).into())).collect();
-        let env = environment(&context.server, pod, container, &mounts, directory);
+        let mut argv = program.to_vec();
+        for argument in arguments {
+            argv.push(mounts.argument(&argument)?.into());
+        }
+        let env = environment(&context.server, pod, container, &mounts, directory)?;
         let name = container["name"].as_str().unwrap_or_default();
         tracing::debug!(pod = object::name(pod), container = name, "preparing a process");
-        Self { argv, env, log: directory.join(format!("{name}.log")), directory: directory.to_owned() }
+        Ok(Self { argv, env, log: directory.join(format!("{name}.log")), directory: directory.to_owned() })
     }
 }
+
+/// Not for the container to say: the folders of other pods are beside its own.
+const ACCOUNT_VARIABLE: &str = "KUBERNETES_SERVICEACCOUNT_DIR";
 
 /// Whether a variable may reach a process. Whoever makes pods must not reach the program itself: a variable such as
 /// `LD_PRELOAD` would have this machine run what they like.
@@ -75,9 +87,9 @@ fn environment(
     server: &(String, u16),
     pod: &Value,
     container: &Value,
-    mounts: &[(String, String)],
+    mounts: &Mounts,
     directory: &Path,
-) -> BTreeMap<String, String> {
+) -> Result<BTreeMap<String, String>, NotMounted> {
     let mut env = BTreeMap::from([
         ("KUBERNETES_SERVICE_HOST".to_owned(), server.0.clone()),
         ("KUBERNETES_SERVICE_PORT".to_owned(), server.1.to_string()),
@@ -86,33 +98,76 @@ fn environment(
     ]);
     for e in container["env"].as_array().into_iter().flatten() {
         let Some(name) = e["name"].as_str() else { continue };
-        if !is_passed(name) {
+        if !is_passed(name) || name == ACCOUNT_VARIABLE {
             tracing::debug!(pod = object::name(pod), name, "a variable is kept from a process of this machine");
             continue;
         }
         let field = e.pointer("/valueFrom/fieldRef/fieldPath").and_then(Value::as_str);
         let value = match field {
             Some(path) => field_of(pod, path).unwrap_or_default(),
-            None => relocate(e["value"].as_str().unwrap_or_default(), mounts),
+            None => e["value"].as_str().unwrap_or_default().to_owned(),
         };
-        env.insert(name.to_owned(), value);
+        env.insert(name.to_owned(), mounts.located(&value)?);
     }
-    // Not for the container to say: the folders of other pods are beside it.
     let account = directory.join("serviceaccount").to_string_lossy().into_owned();
-    env.insert("KUBERNETES_SERVICEACCOUNT_DIR".to_owned(), account);
-    env
+    env.insert(ACCOUNT_VARIABLE.to_owned(), account);
+    Ok(env)
 }
 
-/// Puts the folder of a mount in the place of its path, at the start of a text or after `=`.
-fn relocate(text: &str, mounts: &[(String, String)]) -> String {
-    for (path, folder) in mounts.iter().filter(|(p, _)| !p.is_empty()) {
-        let (head, tail) = text.split_once('=').map_or(("", text), |(h, t)| (h, t));
-        if let Some(rest) = tail.strip_prefix(path.as_str()).filter(|r| r.is_empty() || r.starts_with('/')) {
-            let joint = if tail.len() == text.len() { "" } else { "=" };
-            return format!("{head}{joint}{folder}{rest}");
+/// What a container sees of the file system: paths, and the folders that stand for them here.
+struct Mounts {
+    container: String,
+    folders: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Mounts {
+    fn of(container: &Value, directory: &Path) -> Self {
+        let mounts = container["volumeMounts"].as_array().into_iter().flatten();
+        let own = mounts.filter_map(|m| {
+            Some((absolute(m["mountPath"].as_str()?), directory.join("volumes").join(m["name"].as_str()?)))
+        });
+        let account = (PathBuf::from(ACCOUNT), directory.join("serviceaccount"));
+        let container = container["name"].as_str().unwrap_or_default().to_owned();
+        Self { container, folders: own.chain([account]).collect() }
+    }
+
+    /// An argument, which is a value or a flag with one.
+    fn argument(&self, text: &str) -> Result<String, NotMounted> {
+        match text.split_once('=').filter(|(flag, _)| flag.starts_with('-') && !flag.contains('/')) {
+            Some((flag, value)) => Ok(format!("{flag}={}", self.located(value)?)),
+            None => self.located(text),
         }
     }
-    text.to_owned()
+
+    /// A value, with the folder of a mount in the place of its path. Whatever has a slash may be opened by the program;
+    /// what looks like a URL is a path below a folder that no pod has.
+    fn located(&self, value: &str) -> Result<String, NotMounted> {
+        let is_url =
+            value.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if is_url || !value.contains('/') {
+            return Ok(value.to_owned());
+        }
+        let path = absolute(value);
+        let holding =
+            self.folders.iter().filter_map(|(at, folder)| Some((at, folder.join(path.strip_prefix(at).ok()?))));
+        match holding.max_by_key(|(at, _)| at.components().count()) {
+            Some((_, file)) => Ok(file.to_string_lossy().into_owned()),
+            None => Err(NotMounted { container: self.container.clone(), path: value.to_owned() }),
+        }
+    }
+}
+
+/// A path from the root, where containers start, without detours.
+fn absolute(path: &str) -> PathBuf {
+    let mut out = PathBuf::from("/");
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => out.push(name),
+            Component::ParentDir => drop(out.pop()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    out
 }
 
 /// A process that was started. Dropping it kills it.
@@ -198,17 +253,55 @@ mod tests {
 
     use super::*;
 
+    fn mounts() -> Mounts {
+        let container = json!({"name": "c", "volumeMounts": [
+            {"name": "v", "mountPath": "/kcp/"}, {"name": "inner", "mountPath": "/kcp/inner"},
+        ]});
+        Mounts::of(&container, Path::new("/pods/p"))
+    }
+
     #[test]
     fn paths_below_mounts_are_relocated() {
-        let mounts = [("/kcp".to_owned(), "/tmp/v".to_owned())];
         for (text, want) in [
-            ("--from-kubeconfig=/kcp/kubeconfig", "--from-kubeconfig=/tmp/v/kubeconfig"),
-            ("/kcp", "/tmp/v"),
-            ("/kcpx/a", "/kcpx/a"),
+            ("--from-kubeconfig=/kcp/kubeconfig", "--from-kubeconfig=/pods/p/volumes/v/kubeconfig"),
+            ("/kcp", "/pods/p/volumes/v/"),
+            ("/kcp/inner/../inner/a=b", "/pods/p/volumes/inner/a=b"),
+            ("--to-kubeconfig=./kcp/x", "--to-kubeconfig=/pods/p/volumes/v/x"),
+            ("/var/run/secrets/kubernetes.io/serviceaccount/token", "/pods/p/serviceaccount/token"),
             ("--from-cluster=root:a", "--from-cluster=root:a"),
+            ("--resources=deployments.apps", "--resources=deployments.apps"),
             ("https://h/kcp/x", "https://h/kcp/x"),
         ] {
-            assert_eq!(relocate(text, &mounts), want);
+            assert_eq!(mounts().argument(text).as_deref(), Ok(want));
+        }
+    }
+
+    /// The files of this machine, and those of other pods, are not for whoever may make pods.
+    #[test]
+    fn paths_elsewhere_are_refused() {
+        for text in [
+            "--from-kubeconfig=/etc/passwd",
+            "/etc/passwd",
+            "/kcpx/a",
+            "--from-kubeconfig=/kcp/../etc/passwd",
+            "--from-kubeconfig=../other/volumes/v/kubeconfig",
+            "volumes/v/kubeconfig",
+            "/etc/x=/kcp/kubeconfig",
+            "--from-kubeconfig=--from-kubeconfig=/etc/passwd",
+            "/tmp/a://../../etc/passwd",
+            "-r/etc/passwd",
+        ] {
+            let refused = mounts().argument(text).map_err(|e| e.to_string());
+            assert!(refused.as_ref().is_err_and(|e| e.starts_with("container \"c\": ")), "{text}: {refused:?}");
+        }
+        let pod = json!({"metadata": {"name": "p"}, "status": {"podIP": "/etc/passwd"}});
+        for variable in [
+            json!({"name": "SYNCER_FROM_KUBECONFIG", "value": "/etc/passwd"}),
+            json!({"name": "SYNCER_FROM_KUBECONFIG", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}),
+        ] {
+            let container = json!({"env": [variable]});
+            let refused = environment(&("s".into(), 1), &pod, &container, &mounts(), Path::new("/pods/p"));
+            assert!(refused.is_err(), "{refused:?}");
         }
     }
 
@@ -224,13 +317,12 @@ mod tests {
             {"name": "SYNCER_FROM_KUBECONFIG", "value": "/kcp/kubeconfig"},
             {"name": "SYNCER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
         ]});
-        let mounts = [("/kcp".to_owned(), "/tmp/v".to_owned())];
-        let env = environment(&("s".into(), 1), &pod, &container, &mounts, Path::new("/pods/p"));
+        let env = environment(&("s".into(), 1), &pod, &container, &mounts(), Path::new("/pods/p")).unwrap();
         for (name, want) in [
             ("KUBERNETES_SERVICEACCOUNT_DIR", "/pods/p/serviceaccount"),
             ("KUBERNETES_SERVICE_HOST", "h"),
             ("KUBERNETES_SERVICE_PORT", "1"),
-            ("SYNCER_FROM_KUBECONFIG", "/tmp/v/kubeconfig"),
+            ("SYNCER_FROM_KUBECONFIG", "/pods/p/volumes/v/kubeconfig"),
             ("SYNCER_HEALTH_BIND_ADDRESS", "127.0.0.1:0"),
             ("SYNCER_NAMESPACE", "ns"),
         ] {

@@ -1,7 +1,7 @@
 //! Whether a physical cluster is there: conditions `HeartbeatHealthy` and `Ready` of its WorkloadCluster.
 //!
-//! Each WorkloadCluster that is well waits in the queue for the moment in which it no longer would be; a heartbeat
-//! moves that moment. There is one timer for all of them.
+//! Each WorkloadCluster that is well waits in the queue for the moment in which it no longer would be, and for one on
+//! the way there; a heartbeat moves both. There is one timer for all of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -97,18 +97,18 @@ impl Controller {
     }
 
     pub(crate) async fn run(&self, stop: &CancellationToken) {
-        let work = run(MANAGER, &self.queue, CONCURRENCY, stop, |key| self.reconcile(key));
-        tokio::join!(work, self.listening.watch_the_clock(stop));
+        run(MANAGER, &self.queue, CONCURRENCY, stop, |key| self.reconcile(key)).await;
     }
 
     async fn reconcile(&self, key: ObjectKey) -> Result<Action, Error> {
+        let now = Timestamp::now();
+        let since = self.listening.since(&key, now);
         let Some(current) = get(&self.context.store, &WORKLOAD_CLUSTER.group_resource(), &key.cluster, "", &key.name)
         else {
             return Ok(Action::Done);
         };
         let mut wanted = current.clone();
-        let now = Timestamp::now();
-        let health = evaluate(&mut wanted, now, self.listening.since(now), self.context.heartbeat_threshold);
+        let health = evaluate(&mut wanted, now, since, self.context.heartbeat_threshold);
         let client = self.context.client.cluster(key.cluster.as_str());
         let params = WriteParams::manager(MANAGER);
         let gvr = WORKLOAD_CLUSTER.gvr();
@@ -119,10 +119,8 @@ impl Controller {
                 "status": {"conditions": wanted["status"]["conditions"]},
             });
             changed_is_fine(client.patch(&gvr, "", &key.name, "status", &Patch::Merge(&patch), &params).await)?;
-            // What was written comes back as an event.
-            return Ok(health.after.map_or(Action::Done, Action::After));
-        }
-        if let Some(finalizers) = left_without_syncer(&current, health.alive) {
+            // What was written comes back as an event, for what is below.
+        } else if let Some(finalizers) = left_without_syncer(&current, health.alive) {
             let patch = json!({"metadata": {
                 "resourceVersion": object::resource_version(&current), "finalizers": finalizers,
             }});
@@ -133,7 +131,7 @@ impl Controller {
             );
             changed_is_fine(client.patch(&gvr, "", &key.name, "", &Patch::Merge(&patch), &params).await)?;
         }
-        Ok(health.after.map_or(Action::Done, Action::After))
+        Ok(self.listening.look_again(key, Timestamp::now(), health.after))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 
 pub(crate) use compile::resource;
 pub(crate) use served::Served;
-pub(crate) use settle::{settle, undecided};
+pub(crate) use settle::{settle, unsettled};
 
 /// The API group of definitions.
 pub const GROUP: &str = "apiextensions.k8s.io";

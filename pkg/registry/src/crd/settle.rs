@@ -1,11 +1,16 @@
 //! Who holds which names: done in the request that changes a definition, in a commit of its own right after (CRD-03 to
 //! CRD-05), so that nobody waits for a controller.
 
+use std::collections::HashMap;
+
 use kcp_apimachinery::time::Timestamp;
 use kcp_logicalcluster::ClusterName;
-use kcp_schema::crd::status::{self, NamesInUse};
+use kcp_schema::crd::{
+    approval,
+    status::{self, NamesInUse},
+};
 use kcp_storage::{Entry, Expect, Key, Op, Prefix, Store};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{group_resource, served::defined};
 use crate::{encode, registry::Registry, scan, write};
@@ -21,18 +26,31 @@ pub(crate) async fn settle(registry: &Registry, cluster: &ClusterName, name: &st
     }
 }
 
-/// The definitions that were stored without a decision about their names: the process ended between the two commits.
-pub(crate) fn undecided(store: &Store) -> Vec<(ClusterName, String)> {
+/// One definition for each group of a logical cluster in which some may have a status that is not theirs: the process
+/// ended between the two commits of a change.
+pub(crate) fn unsettled(store: &Store) -> Vec<(ClusterName, String)> {
     let Ok(prefix) = Prefix::resource(&group_resource()) else { return Vec::new() };
     let snapshot = store.snapshot();
-    let open = |value: &[u8]| {
-        let conditions = scan::member(value, "status").and_then(|status| scan::member(status, "conditions"));
-        conditions.is_none_or(|list| list == b"null" || list == b"[]")
-    };
-    let found = snapshot.range(&prefix, None).filter(|(_, entry)| open(&entry.value));
-    found
-        .filter_map(|(key, _)| Some((ClusterName::new(key.parts().cluster).ok()?, key.parts().name.to_owned())))
-        .collect()
+    let open = snapshot.range(&prefix, None).filter(|(_, entry)| !status::is_settled(&outline(&entry.value)));
+    let groups: HashMap<_, _> = open
+        .filter_map(|(key, _)| {
+            let parts = key.parts();
+            Some(((ClusterName::new(parts.cluster).ok()?, defined(parts.name)?.group), parts.name.to_owned()))
+        })
+        .collect();
+    groups.into_iter().map(|((cluster, _), name)| (cluster, name)).collect()
+}
+
+/// What [`status::is_settled`] reads of a definition; the schemas, which are nearly all of it, are not parsed.
+fn outline(definition: &[u8]) -> Value {
+    let parsed = |raw: Option<&[u8]>| raw.and_then(|raw| serde_json::from_slice::<Value>(raw).ok()).unwrap_or_default();
+    let spec = scan::member(definition, "spec").unwrap_or_default();
+    let annotations = scan::of_metadata(definition, "annotations").unwrap_or_default();
+    json!({
+        "metadata": {"annotations": {approval::ANNOTATION: parsed(scan::member(annotations, approval::ANNOTATION))}},
+        "spec": {"group": parsed(scan::member(spec, "group")), "names": parsed(scan::member(spec, "names"))},
+        "status": parsed(scan::member(definition, "status")),
+    })
 }
 
 fn decide(registry: &Registry, cluster: &ClusterName, group: &str, changed: &str) -> Vec<Op> {
@@ -50,7 +68,7 @@ fn decide(registry: &Registry, cluster: &ClusterName, group: &str, changed: &str
     let mut ops = Vec::new();
     for (index, (key, entry)) in entries.into_iter().enumerate() {
         // Whoever has all the names that it wants keeps them, whatever the others do.
-        if key.parts().name != changed && all.get(index).is_some_and(status::has_its_names) {
+        if key.parts().name != changed && all.get(index).is_some_and(status::is_settled) {
             continue;
         }
         let mut used = NamesInUse::collect(all.iter(), group, key.parts().name);

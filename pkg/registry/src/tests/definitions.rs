@@ -205,12 +205,45 @@ async fn a_crash_between_the_two_commits_is_made_good() {
     let mut crd = f.get(CRDS, "", "things.example.com").await.unwrap();
     crd["status"]["conditions"] = Value::Null;
     crd["status"]["acceptedNames"] = json!({"kind": "", "plural": ""});
-    let key = crate::crd::key(&f.cluster, "things.example.com").unwrap();
-    let half = kcp_storage::Batch::new().put(key, crate::encode::encode(&crd), kcp_storage::Expect::Any);
-    f.registry.store().commit(half).await.unwrap();
+    put(&f, "things.example.com", &crd).await;
     assert!(f.registry.types(&f.cluster).lookup("example.com", "v1", "things").is_none());
     f.registry.recover().await;
     assert!(f.registry.types(&f.cluster).lookup("example.com", "v1", "things").is_some());
+}
+
+/// What a definition was found to be before its last change is not what it is.
+#[tokio::test]
+async fn a_crash_between_the_two_commits_leaves_no_stale_condition() {
+    let f = Fixture::new().await;
+    f.define_things().await;
+    let good = f.get(CRDS, "", "things.example.com").await.unwrap();
+    for (what, kind) in [
+        ("a schema that is structural now", "NonStructuralSchema"),
+        ("an approval that nobody asks for", "KubernetesAPIApprovalPolicyConformant"),
+    ] {
+        let mut crd = good.clone();
+        kcp_schema::crd::status::set_condition(&mut crd, kind, "True", "Violations", "m", "2026-01-01T00:00:00Z");
+        put(&f, "things.example.com", &crd).await;
+        f.registry.recover().await;
+        let now = f.get(CRDS, "", "things.example.com").await.unwrap();
+        assert_eq!(now["status"], good["status"], "{what}");
+        let revision = f.registry.store().revision();
+        f.registry.recover().await;
+        assert_eq!(f.registry.store().revision(), revision, "a start writes nothing when nothing has changed");
+    }
+    let mut renamed = good.clone();
+    renamed["spec"]["names"]["shortNames"] = json!(["th"]);
+    put(&f, "things.example.com", &renamed).await;
+    f.registry.recover().await;
+    let now = f.get(CRDS, "", "things.example.com").await.unwrap();
+    assert_eq!(now["status"]["acceptedNames"]["shortNames"], json!(["th"]), "a name that was asked for");
+}
+
+/// Stores a definition past the registry: the first of the two commits of a change.
+async fn put(f: &Fixture, name: &str, crd: &Value) {
+    let key = crate::crd::key(&f.cluster, name).unwrap();
+    let half = kcp_storage::Batch::new().put(key, crate::encode::encode(crd), kcp_storage::Expect::Any);
+    f.registry.store().commit(half).await.unwrap();
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ use super::approval::{self, Approval};
 use super::view::{Names, View, text};
 use super::{keywords, structural};
 
+const CONFORMANT: &str = "KubernetesAPIApprovalPolicyConformant";
+
 /// The condition of the given type.
 pub fn condition<'a>(crd: &'a Value, kind: &str) -> Option<&'a Value> {
     let conditions = crd.get("status")?.get("conditions")?.as_array()?;
@@ -129,28 +131,37 @@ pub fn reconcile(crd: &mut Value, used: &NamesInUse, now: &str) -> bool {
         Some(message) => set_condition(crd, "NonStructuralSchema", "True", "Violations", &message, now),
         None => remove_condition(crd, "NonStructuralSchema"),
     }
-    let protected = crd.get("spec").is_some_and(|spec| approval::is_protected(text(spec, "group")));
-    if protected {
-        let (state, message) = approval::state(crd);
-        let (status, reason) = match state {
-            Approval::Approved => ("True", "ApprovedAnnotation"),
-            Approval::Missing => ("False", "MissingAnnotation"),
-            Approval::Bypassed => ("False", "UnapprovedAnnotation"),
-            Approval::Invalid => ("False", "InvalidAnnotation"),
-        };
-        set_condition(crd, "KubernetesAPIApprovalPolicyConformant", status, reason, &message, now);
-    } else {
-        remove_condition(crd, "KubernetesAPIApprovalPolicyConformant");
+    match conformance(crd) {
+        Some((status, reason, message)) => set_condition(crd, CONFORMANT, status, reason, &message, now),
+        None => remove_condition(crd, CONFORMANT),
     }
     before.as_ref() != crd.get("status")
 }
 
-/// Whether a CRD is established under all the names that it asks for: then what other CRDs do changes nothing for it.
-pub fn has_its_names(crd: &Value) -> bool {
+/// Whether [`reconcile`] would change nothing whatever other CRDs do: the CRD is established under all the names that it
+/// asks for, and its status says nothing that may have ceased to be so. Of the spec only group and names are looked at.
+pub fn is_settled(crd: &Value) -> bool {
     let held = crd.get("status").and_then(|status| status.get("acceptedNames"));
+    let said = condition(crd, CONFORMANT).map(|c| [text(c, "status"), text(c, "reason"), text(c, "message")]);
+    let approval = conformance(crd);
     is_true(crd, "NamesAccepted")
         && is_true(crd, "Established")
         && held.is_some_and(|held| Names::of(held) == View::of(crd).names)
+        && condition(crd, "NonStructuralSchema").is_none()
+        && said == approval.as_ref().map(|(status, reason, message)| [*status, *reason, message.as_str()])
+}
+
+/// Status, reason and message of [`CONFORMANT`], for CRDs that need approval.
+fn conformance(crd: &Value) -> Option<(&'static str, &'static str, String)> {
+    crd.get("spec").filter(|spec| approval::is_protected(text(spec, "group")))?;
+    let (state, message) = approval::state(crd);
+    let (status, reason) = match state {
+        Approval::Approved => ("True", "ApprovedAnnotation"),
+        Approval::Missing => ("False", "MissingAnnotation"),
+        Approval::Bypassed => ("False", "UnapprovedAnnotation"),
+        Approval::Invalid => ("False", "InvalidAnnotation"),
+    };
+    Some((status, reason, message))
 }
 
 /// The names that a CRD may have, and the last conflict among those it asked for.

@@ -17,6 +17,7 @@ mod kubectl;
 mod learning;
 mod lives;
 mod resilience;
+mod simulated;
 mod start;
 mod story;
 mod support;

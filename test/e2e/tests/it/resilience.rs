@@ -1,6 +1,7 @@
 //! Either side goes away: nothing is written twice, nothing is lost, and people are told.
 
 use anyhow::{Context as _, ensure};
+use kcp_apimachinery::time::{Timestamp, parse_rfc3339};
 use kcp_apis::conditions;
 use kcp_test_framework::{Signal, poll, signal, until};
 use serde_json::Value;
@@ -88,6 +89,28 @@ async fn a_physical_cluster_that_is_away_is_shown() -> Result {
     team.until_ready("True").await?;
     team.kubectl.ok(&["-n", "shop", "scale", "deployment", "web", "--replicas=2"])?;
     team.available("shop", "web", 2).await
+}
+
+/// While kcp is stopped nobody can be heard. Whoever stays away is told nevertheless, once there was time to come back.
+#[tokio::test]
+async fn a_stop_of_kcp_is_nobodys_silence() -> Result {
+    let team = Team::start(&["--workload-cluster-heartbeat-threshold", "3s"], "").await?;
+    let kcp = team.kcp.pid().context("kcp does not run")?;
+    team.cluster.freeze()?;
+    signal(kcp, Signal::STOP)?;
+    let stopped = Timestamp::now();
+    poll("the last heartbeat being out of date", async || {
+        Ok((Timestamp::now().seconds_since(stopped) > 4).then_some(()))
+    })
+    .await?;
+    signal(kcp, Signal::CONT)?;
+    let resumed = Timestamp::now();
+    let away = team.until_ready("False").await?;
+    let told = conditions::get(&away, "Ready").and_then(|c| parse_rfc3339(c["lastTransitionTime"].as_str()?));
+    let waited = told.context("no time of transition")?.seconds_since(resumed);
+    ensure!(waited >= 2, "it was told {waited} s after kcp went on");
+    team.cluster.thaw()?;
+    team.until_ready("True").await.map(drop)
 }
 
 #[tokio::test]
