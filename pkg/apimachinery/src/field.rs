@@ -20,7 +20,7 @@ impl FieldPath {
     /// The field `name` below.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self([&self.0, ".", name].concat()) }
     }
     /// Item `index` of this list.
     #[must_use]
@@ -30,7 +30,7 @@ impl FieldPath {
     /// Entry `key` of this map.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        Self(format!("{}[{key}]", self.0))
+        Self([&self.0, "[", key, "]"].concat())
     }
     /// The path as text; empty at the root.
     pub fn as_str(&self) -> &str {

@@ -7,7 +7,7 @@
 //! - [`Queue`]: keys, each at most once, never worked on twice at a time, with back-off for those that fail.
 //! - [`follow_store`]: keys from the ordered log of the server's own store.
 //! - [`Reflector`]: a cache of one resource of any server, and keys from its changes.
-//! - [`run`]: works a queue off with bounded concurrency.
+//! - [`run`]: works a queue off with bounded concurrency; [`side_by_side`]: several of these on one task.
 //! - [`Kinds`]: what a controller asks about the types that a logical cluster serves.
 
 mod kinds;
@@ -19,5 +19,5 @@ mod store_source;
 pub use kinds::{Kinds, Resource};
 pub use queue::{Backoff, Queue};
 pub use reflector::{Cache, Change, Reflector, ReflectorOptions};
-pub use run::{Action, run};
+pub use run::{Action, run, side_by_side};
 pub use store_source::{Found, ObjectKey, follow_store};

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, future::Future, hash::Hash, time::Duration};
 
-use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::Queue;
@@ -14,6 +14,13 @@ pub enum Action {
     Done,
     /// Look again after this time.
     After(Duration),
+}
+
+/// Runs controllers side by side on the calling task until all have ended. Of those only the ones that were woken are
+/// looked at: every write wakes whoever follows the log, and that should not cost a look at all the others.
+pub async fn side_by_side<'a>(controllers: impl IntoIterator<Item = BoxFuture<'a, ()>>) {
+    let mut running: FuturesUnordered<_> = controllers.into_iter().collect();
+    while running.next().await.is_some() {}
 }
 
 /// Works the queue off until `stop`: calls `reconcile` for each key, for up to `concurrency` keys at a time, all on

@@ -18,7 +18,7 @@ mod service_account;
 
 use std::sync::Arc;
 
-use kcp_controller::follow_store;
+use kcp_controller::{follow_store, side_by_side};
 use kcp_storage::Prefix;
 use tokio_util::sync::CancellationToken;
 
@@ -48,14 +48,15 @@ pub async fn run(context: Context, stop: CancellationToken) {
         roles.observe(&seen);
         events.observe(&seen);
     });
-    tokio::join!(
-        cursor,
-        namespaces.run(&stop),
-        garbage.run(&stop),
-        accounts.run(&stop),
-        tokens.run(&stop),
-        definitions.run(&stop),
-        roles.run(&stop),
-        events.run(&stop)
-    );
+    side_by_side([
+        Box::pin(cursor) as kcp_client::BoxFuture<'_, ()>,
+        Box::pin(namespaces.run(&stop)),
+        Box::pin(garbage.run(&stop)),
+        Box::pin(accounts.run(&stop)),
+        Box::pin(tokens.run(&stop)),
+        Box::pin(definitions.run(&stop)),
+        Box::pin(roles.run(&stop)),
+        Box::pin(events.run(&stop)),
+    ])
+    .await;
 }

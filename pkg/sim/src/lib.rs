@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, sync::Arc};
 
 use kcp_apimachinery::GroupVersionResource;
 use kcp_client::{Client, WriteParams};
-use kcp_controller::{Found, follow_store};
+use kcp_controller::{Found, follow_store, side_by_side};
 use kcp_logicalcluster::ClusterName;
 use kcp_storage::{EventKind, Prefix, Store};
 use serde_json::{Value, json};
@@ -77,7 +77,13 @@ pub async fn run(context: Context, stop: CancellationToken) {
             _ => {}
         }
     });
-    tokio::join!(cursor, deployments.run(&stop), replica_sets.run(&stop), kubelet.run(&stop));
+    side_by_side([
+        Box::pin(cursor) as kcp_client::BoxFuture<'_, ()>,
+        Box::pin(deployments.run(&stop)),
+        Box::pin(replica_sets.run(&stop)),
+        Box::pin(kubelet.run(&stop)),
+    ])
+    .await;
 }
 
 async fn register_node(context: &Context) -> Result<(), kcp_client::Error> {

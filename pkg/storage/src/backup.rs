@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 use crate::{
     directory::{Directory, DirectoryError, parent_of},
-    engine::{Engine as _, EngineError, SledEngine, SledOptions},
+    engine::{Engine as _, EngineError, Journaled, SledOptions},
     entry::{Entry, NO_STAMP, Revision},
     key::{Key, Prefix},
     row,
@@ -167,7 +167,7 @@ pub fn restore_file(path: &Path, directory: &Path) -> Result<BackupSummary, Back
 fn restore_into(input: impl Read, directory: &Directory) -> Result<BackupSummary, BackupError> {
     let mut reader = Objects::open(input)?;
     let base = reader.revision.checked_add(GAP).ok_or_else(|| invalid("header", "the revision is too high"))?;
-    let mut engine = SledEngine::open(&directory.data(), SledOptions { cache_bytes: STEP as u64 })?;
+    let mut engine = Journaled::open(&directory.data(), SledOptions { cache_bytes: STEP as u64 })?;
     let (mut rows, mut size, mut bytes) = (Vec::new(), 0, 0);
     while let Some((key, entry)) = reader.next()? {
         size += entry.value.len();

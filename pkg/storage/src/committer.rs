@@ -115,6 +115,9 @@ impl Committer {
             let floor = if room.is_short() { last.0 } else { shared.state.read().history.floor() };
             self.log_rows.push_back((first.0, last.0));
             self.write(rows, floor)?;
+            if room.is_short() {
+                self.engine.settle().map_err(Arc::new)?;
+            }
             if let Some(mark) = &self.mark {
                 mark.note(revision);
             }
@@ -209,7 +212,7 @@ impl Committer {
         match self.engine.available() {
             Ok(Some(available)) => {
                 self.shared.counters.available_bytes.store(available, Ordering::Relaxed);
-                Room { available, reserve: self.reserve, slack: self.slack() }
+                Room { available, owed: self.engine.owed(), reserve: self.reserve, slack: self.slack() }
             }
             Ok(None) => Room::ENDLESS,
             Err(error) => {
@@ -233,16 +236,18 @@ impl Committer {
 #[derive(Debug, Clone, Copy)]
 struct Room {
     available: u64,
+    /// What of it is spoken for.
+    owed: u64,
     reserve: u64,
     slack: u64,
 }
 
 impl Room {
-    const ENDLESS: Self = Self { available: u64::MAX, reserve: 0, slack: 0 };
+    const ENDLESS: Self = Self { available: u64::MAX, owed: 0, reserve: 0, slack: 0 };
 
     /// Whether batches that put are refused, and everything else should be short.
     fn is_short(&self) -> bool {
-        self.available < self.reserve
+        self.available.saturating_sub(self.owed) < self.reserve
     }
 
     /// A deletion may use most of the reserve; whoever adds may use none of it, or half of it when the engine has room
@@ -250,7 +255,7 @@ impl Room {
     fn check(&self, batch: &Batch) -> Result<(), CommitError> {
         let needed = if batch.has_puts() {
             let growth = 2 * batch.bytes();
-            growth + if self.slack > growth { self.reserve / 2 } else { self.reserve }
+            growth + if self.slack > growth + self.owed { self.reserve / 2 } else { self.owed + self.reserve }
         } else if batch.has_deletions() {
             self.reserve / 8
         } else {

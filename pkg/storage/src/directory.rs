@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! <directory>/LOCK     locked by the one process that uses it
-//! <directory>/FORMAT   "kcp-storage 1\n"; written last when the directory is made
+//! <directory>/FORMAT   "kcp-storage 2\n"; written last when the directory is made
 //! <directory>/MARK     a revision that was committed (8 bytes, little endian) and the crc32 of these (4 bytes)
-//! <directory>/sled/    the engine's files
+//! <directory>/data/    the engine's files
 //! ```
 
 use std::{
@@ -25,7 +25,10 @@ pub enum DirectoryError {
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
     /// It was written by a version that this one does not know, or by something else.
-    #[error("{path} says it has format {found:?}; this version knows only \"{MAGIC} {FORMAT}\"")]
+    #[error(
+        "{path} says it has format {found:?}; this version knows only \"{MAGIC} {FORMAT}\". Data is carried over by \
+         saving a snapshot with the version that wrote it, and restoring that with this one"
+    )]
     Format {
         /// The file that says so.
         path: PathBuf,
@@ -152,7 +155,7 @@ impl Directory {
 
     /// Where the engine's files are.
     pub(crate) fn data(&self) -> PathBuf {
-        self.path.join("sled")
+        self.path.join("data")
     }
 
     /// Compares what the directory says with what the engine found: its revision, or nothing at all.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     directory::{Directory, DirectoryError},
-    engine::{SledEngine, SledOptions, stray_files},
+    engine::{Journaled, SLED, SledOptions, stray_files},
     entry::Revision,
     history::Window,
     load::Loaded,
@@ -85,16 +85,16 @@ pub fn doctor(directory: &Path, scratch: Option<&Path>) -> Result<DoctorReport, 
     let directory = Directory::open_existing(directory)?;
     let data = directory.data();
     let mut report = DoctorReport::default();
-    match stray_files(&data) {
+    match stray_files(&data.join(SLED)) {
         Ok(files) => files.iter().for_each(|file| {
             report.problem(format!("{}: a value became a file of its own, which is never synced", file.display()));
         }),
-        Err(error) => report.problem(format!("{}: {error}", data.join("blobs").display())),
+        Err(error) => report.problem(format!("{}: {error}", data.join(SLED).join("blobs").display())),
     }
     let name = format!("doctor-{}", std::process::id());
     let copy = Copy(scratch.map_or_else(|| data.with_file_name(&name), |scratch| scratch.join(&name)));
     report.disk_bytes = copy_files(&data, &copy.0)?;
-    let loaded = match SledEngine::open(&copy.0, SledOptions { cache_bytes: 16 << 20 }) {
+    let loaded = match Journaled::open(&copy.0, SledOptions { cache_bytes: 16 << 20 }) {
         Ok(mut engine) => Loaded::read_all(&mut engine, |problem| report.problem(problem.to_string())),
         Err(error) => Err(error),
     };

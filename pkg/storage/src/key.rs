@@ -12,6 +12,8 @@ use kcp_logicalcluster::ClusterName;
 
 /// Longest allowed part of a key, in bytes.
 const MAX_PART: usize = 512;
+/// Closes every part.
+const NUL: &str = "\0";
 
 /// Why a key was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +70,7 @@ impl Key {
         }
         check("name", name)?;
         let GroupResource { group, resource } = resource;
-        Ok(Self(format!("{resource}.{group}\0{cluster}\0{namespace}\0{name}\0").into()))
+        Ok(Self(text(&[resource, ".", group, NUL, cluster.as_str(), NUL, namespace, NUL, name, NUL])))
     }
 
     /// Reads back what [`Key::as_str`] gave, with the same checks as [`Key::object`].
@@ -142,7 +144,7 @@ impl Prefix {
     /// As [`Key::object`].
     pub fn resource(resource: &GroupResource) -> Result<Self, KeyError> {
         check_resource(resource)?;
-        Ok(Self(format!("{}.{}\0", resource.resource, resource.group).into()))
+        Ok(Self(text(&[&resource.resource, ".", &resource.group, NUL])))
     }
 
     /// A resource in one logical cluster, whatever the namespace.
@@ -151,7 +153,7 @@ impl Prefix {
     /// As [`Key::object`].
     pub fn cluster(resource: &GroupResource, cluster: &ClusterName) -> Result<Self, KeyError> {
         check_resource(resource)?;
-        Ok(Self(format!("{}.{}\0{cluster}\0", resource.resource, resource.group).into()))
+        Ok(Self(text(&[&resource.resource, ".", &resource.group, NUL, cluster.as_str(), NUL])))
     }
 
     /// A resource in one namespace of one logical cluster; the empty namespace holds the cluster-scoped objects.
@@ -163,7 +165,7 @@ impl Prefix {
         if !namespace.is_empty() {
             check("namespace", namespace)?;
         }
-        Ok(Self(format!("{}.{}\0{cluster}\0{namespace}\0", resource.resource, resource.group).into()))
+        Ok(Self(text(&[&resource.resource, ".", &resource.group, NUL, cluster.as_str(), NUL, namespace, NUL])))
     }
 
     /// One object.
@@ -213,6 +215,11 @@ pub(crate) fn bounds<'a>(
     }
 }
 
+/// The text of a key, made with every request several times.
+fn text(parts: &[&str]) -> Arc<str> {
+    parts.concat().into()
+}
+
 fn check_resource(resource: &GroupResource) -> Result<(), KeyError> {
     check("resource", &resource.resource)?;
     if resource.resource.contains('.') {
@@ -228,7 +235,9 @@ fn check(what: &'static str, part: &str) -> Result<(), KeyError> {
     if part.len() > MAX_PART {
         return Err(KeyError::TooLong(what, part.len()));
     }
-    let illegal = part == "." || part == ".." || part.chars().any(|c| c == '/' || c == '%' || c.is_control());
+    let illegal = |c: char| c == '/' || c == '%' || c.is_control();
+    let illegal = if part.is_ascii() { part.bytes().any(|b| illegal(b.into())) } else { part.chars().any(illegal) };
+    let illegal = illegal || part == "." || part == "..";
     if illegal { Err(KeyError::Illegal(what, part.to_owned())) } else { Ok(()) }
 }
 

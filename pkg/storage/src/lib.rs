@@ -31,21 +31,32 @@
 //! # The directory
 //!
 //! ```text
-//! LOCK     locked (flock) by the process that uses the directory
-//! FORMAT   "kcp-storage 1\n"; appears, by a rename, when the directory is complete
-//! MARK     a revision that was committed: 8 bytes, little endian, and their crc32, 4 bytes. Written after each commit
-//!          but not synced: it may be older than the data, never newer
-//! sled/    the files of sled 0.34 with segments of 2 MiB; blobs/ in it stays empty
+//! LOCK           locked (flock) by the process that uses the directory
+//! FORMAT         "kcp-storage 2\n"; appears, by a rename, when the directory is complete
+//! MARK           a revision that was committed: 8 bytes, little endian, and their crc32, 4 bytes. Written after each
+//!                commit but not synced: it may be older than the data, never newer
+//! data/journal/  0 and 1: what was written last, in the order in which it was
+//! data/sled/     the files of sled 0.34 with segments of 2 MiB; blobs/ in it stays empty
 //! ```
+//!
+//! A write is durable when the journal has it. `sled` follows, a mebibyte or so at a time, on a thread of its own; the
+//! row `m/journal` (8 bytes) says up to which record of the journal it has come, and all after that is read from the
+//! journal when the store is opened. The journal's files are written in turn, each from its front:
+//!
+//! | part | bytes |
+//! |---|---|
+//! | block 0, of 512 | `kcp-jrnl`, salt (8), number of the first record (8), crc32 of these (4), zeros |
+//! | record | crc32 of the salt and what follows (4), length of the body (4), number (8), body, zeros to the end of the block |
+//! | body | rows: length of the key (4), length of the value or 0xffffffff for a removal (4), key, value |
 //!
 //! # Rows
 //!
-//! The engine is an atomic, durable, ordered map of rows, in `sled`'s default tree. Numbers are little endian unless
+//! The engine is an atomic, durable, ordered map of rows. Numbers are little endian unless
 //! said otherwise. A text or value within a row is its length (4 bytes) and its bytes.
 //!
 //! | key | value |
 //! |---|---|
-//! | `m/format` | text: `<format> <base> <objects> <digest>`: the format, 1; the revision at which the store began (1, or that of a restore); the totals at that time |
+//! | `m/format` | text: `<format> <base> <objects> <digest>`: the format, 2; the revision at which the store began (1, or that of a restore); the totals at that time |
 //! | `o/<key>` | revision (8), place of the revision's digits in the value or 0xffffffff (4), the value |
 //! | `l/<first>` (8, big endian) | last (8), objects (8), digest (8), 1 (1), changes: the commits `first..=last` were one write; the totals after them; their changes in order. 0 instead of 1: the changes were left out because the disk was full, history begins after this row |
 //!
@@ -63,7 +74,7 @@
 //! the words are the key in eight bytes each, little endian, the last filled up with zeros (a whole word of zeros when
 //! nothing is left), the key's length, the revision.
 //!
-//! Each row is kept with its checksum, and long values in parts of at most 24 KiB, because `sled` puts pages of more
+//! In `sled` each row is kept with its checksum, and long values in parts of at most 24 KiB, because `sled` puts pages of more
 //! than a quarter of a segment into files that it never syncs:
 //!
 //! | key | bytes |

@@ -19,7 +19,7 @@ use crate::{
     batch::{Batch, CommitError, Committed},
     committer::Committer,
     directory::Directory,
-    engine::{Discard, Engine, EngineError, EngineStats, SharedMemory, SledEngine, SledOptions},
+    engine::{Discard, Engine, EngineError, EngineStats, Journaled, SharedMemory, SledOptions},
     entry::{Entry, Event, Revision},
     key::{Key, Prefix},
     load::Loaded,
@@ -189,7 +189,7 @@ impl Store {
             EngineKind::Sled { path } => {
                 let directory = Directory::open(&path)?;
                 let sled =
-                    SledEngine::open(&directory.data(), SledOptions { cache_bytes }).map_err(OpenError::from_engine)?;
+                    Journaled::open(&directory.data(), SledOptions { cache_bytes }).map_err(OpenError::from_engine)?;
                 (Box::new(sled), Some(directory))
             }
         };

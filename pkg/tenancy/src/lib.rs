@@ -10,7 +10,7 @@ mod initialization;
 use std::sync::Arc;
 
 use kcp_client::Client;
-use kcp_controller::{Kinds, follow_store};
+use kcp_controller::{Kinds, follow_store, side_by_side};
 use kcp_storage::{Prefix, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -35,5 +35,10 @@ pub async fn run(context: Context, stop: CancellationToken) {
         deletion.observe(&found);
         initialization.observe(&found);
     });
-    tokio::join!(cursor, deletion.run(&stop), initialization.run(&stop));
+    side_by_side([
+        Box::pin(cursor) as kcp_client::BoxFuture<'_, ()>,
+        Box::pin(deletion.run(&stop)),
+        Box::pin(initialization.run(&stop)),
+    ])
+    .await;
 }

@@ -19,7 +19,7 @@ mod scheduling;
 use std::{sync::Arc, time::Duration};
 
 use kcp_client::Client;
-use kcp_controller::follow_store;
+use kcp_controller::{follow_store, side_by_side};
 use kcp_storage::{Prefix, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -58,5 +58,12 @@ pub async fn run(context: Context, stop: CancellationToken) {
         labels.observe(&seen);
         negotiation.observe(&seen);
     });
-    tokio::join!(cursor, heartbeat.run(&stop), scheduling.run(&stop), labels.run(&stop), negotiation.run(&stop));
+    side_by_side([
+        Box::pin(cursor) as kcp_client::BoxFuture<'_, ()>,
+        Box::pin(heartbeat.run(&stop)),
+        Box::pin(scheduling.run(&stop)),
+        Box::pin(labels.run(&stop)),
+        Box::pin(negotiation.run(&stop)),
+    ])
+    .await;
 }

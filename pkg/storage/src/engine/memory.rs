@@ -123,8 +123,8 @@ impl Engine for SharedMemory {
                 disk.rows.remove(&row);
             }
             match value {
-                Some(value) => seal_value(key, &value, |key, row| {
-                    disk.rows.insert(key, row);
+                Some(value) => seal_value(&key, &value, |key, row| {
+                    disk.rows.insert(key.to_vec(), row);
                 }),
                 None => {
                     disk.rows.remove(&key);

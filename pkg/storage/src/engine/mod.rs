@@ -3,13 +3,16 @@
 //! Everything that gives rows a meaning (revisions, preconditions, history, watches) is above this trait and the same
 //! for every engine. An engine is used by one thread at a time.
 
+mod journal;
+mod journaled;
 mod memory;
 mod seal;
 mod sled;
 
+pub(crate) use journaled::{Journaled, SLED};
 pub use memory::MemoryDisk;
 pub(crate) use memory::{Discard, SharedMemory};
-pub(crate) use sled::{SledEngine, SledOptions, stray_files};
+pub(crate) use sled::{SledOptions, stray_files};
 
 use std::io;
 
@@ -89,6 +92,16 @@ pub(crate) trait Engine: Send {
 
     /// Bytes that can still be written, cheaply: it is asked before every write. `None` when there is no limit.
     fn available(&self) -> Result<Option<u64>, EngineError>;
+
+    /// Waits until everything is where it stays, so that room which became free can be used again.
+    fn settle(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Bytes that what is durable already will still take, where the engine puts it in order later.
+    fn owed(&self) -> u64 {
+        0
+    }
 
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;

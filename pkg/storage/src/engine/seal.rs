@@ -38,15 +38,15 @@ pub(crate) fn continuation_key(key: &[u8], number: u16) -> Vec<u8> {
 }
 
 /// The rows of a value, the head first.
-pub(crate) fn seal_value(key: Vec<u8>, value: &[u8], mut emit: impl FnMut(Vec<u8>, Vec<u8>)) {
+pub(crate) fn seal_value(key: &[u8], value: &[u8], mut emit: impl FnMut(&[u8], Vec<u8>)) {
     let count = continuations(value.len());
     let (first, mut rest) = value.split_at(value.len().min(PART));
-    let sealed = seal(&key, &count.to_le_bytes(), first);
+    let sealed = seal(key, &count.to_le_bytes(), first);
     for number in 1..=count {
         let (part, more) = rest.split_at(rest.len().min(PART));
-        let key = continuation_key(&key, number);
+        let key = continuation_key(key, number);
         let sealed = seal(&key, &[], part);
-        emit(key, sealed);
+        emit(&key, sealed);
         rest = more;
     }
     emit(key, sealed);
@@ -134,8 +134,8 @@ mod tests {
 
     fn rows(key: &[u8], value: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut rows = BTreeMap::new();
-        seal_value(key.to_vec(), value, |key, row| {
-            rows.insert(key, row);
+        seal_value(key, value, |key, row| {
+            rows.insert(key.to_vec(), row);
         });
         rows
     }

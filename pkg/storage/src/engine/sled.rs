@@ -1,7 +1,7 @@
-//! The embedded engine: `sled`, used so that an acknowledged write survives a power cut.
+//! `sled`, used so that what was applied survives a power cut.
 //!
-//! `sled`'s own flush does not wait for the disk, so each write ends with `flush()` *and* `fdatasync` on a handle of
-//! our own; no value is so long that `sled` would put it in a file of its own; everything happens on one thread.
+//! `sled`'s own flush does not wait for the disk, so each batch ends with `flush()` *and* `fdatasync` on a handle of our
+//! own; no value is so long that `sled` would put it in a file of its own; everything happens on one thread.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Engine, EngineError, Row, Visit,
+    EngineError, Visit,
     seal::{Unsealer, continuation_key, continuations, seal_value},
 };
 use crate::directory::parent_of;
@@ -30,7 +30,8 @@ pub(crate) struct SledOptions {
     pub(crate) cache_bytes: u64,
 }
 
-pub(crate) struct SledEngine {
+/// The rows of `sled`'s default tree.
+pub(crate) struct SledTree {
     db: sled::Db,
     file: File,
     path: PathBuf,
@@ -38,7 +39,7 @@ pub(crate) struct SledEngine {
     long: HashMap<Vec<u8>, u16>,
 }
 
-impl SledEngine {
+impl SledTree {
     /// Opens the files below `path`, or makes them.
     pub(crate) fn open(path: &Path, options: SledOptions) -> Result<Self, EngineError> {
         let config = sled::Config::new()
@@ -70,14 +71,21 @@ impl SledEngine {
         self.db.flush().map_err(|error| failure(&self.path, error))?;
         self.file.sync_data().map_err(|error| EngineError::io(format!("syncing {}/db", self.path.display()), error))
     }
-}
 
-impl Engine for SledEngine {
-    fn keeps_rows(&self) -> bool {
-        true
+    /// The value of a row, or nothing.
+    pub(crate) fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let row = guarded(&self.path, || self.db.get(key).map_err(|error| failure(&self.path, error)))?;
+        let value = row.map(|row| Unsealer::default().take(key, &row)).transpose()?;
+        Ok(value.flatten().map(|(_, value, _)| value))
     }
 
-    fn load(&mut self, visit: Visit<'_>) -> Result<(), EngineError> {
+    /// A handle of the file that everything is in.
+    pub(crate) fn file(&self) -> Result<File, EngineError> {
+        self.file.try_clone().map_err(|error| EngineError::io(format!("opening {}/db", self.path.display()), error))
+    }
+
+    /// Calls `visit` for every row, in the order of keys. Called once, before the first `apply`.
+    pub(crate) fn load(&mut self, visit: Visit<'_>) -> Result<(), EngineError> {
         let mut unsealer = Unsealer::default();
         guarded(&self.path, || {
             for pair in self.db.iter() {
@@ -97,39 +105,33 @@ impl Engine for SledEngine {
         })
     }
 
-    fn apply(&mut self, rows: Vec<Row>) -> Result<(), EngineError> {
+    /// Applies all rows or none; they are durable when it returns. No key may occur twice.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), EngineError> {
         let mut batch = sled::Batch::default();
-        for Row { key, value } in rows {
-            let after = value.as_ref().map_or(0, |value| continuations(value.len()));
+        for (key, value) in rows {
+            let after = value.map_or(0, |value| continuations(value.len()));
             let before = match after {
                 0 if self.long.is_empty() => 0,
-                0 => self.long.remove(&key).unwrap_or(0),
-                _ => self.long.insert(key.clone(), after).unwrap_or(0),
+                0 => self.long.remove(key).unwrap_or(0),
+                _ => self.long.insert(key.to_vec(), after).unwrap_or(0),
             };
             for number in after + 1..=before {
-                batch.remove(continuation_key(&key, number));
+                batch.remove(continuation_key(key, number));
             }
             match value {
-                Some(value) => seal_value(key, &value, |key, row| batch.insert(key, row)),
+                Some(value) => seal_value(key, value, |key, row| batch.insert(key, row)),
                 None => batch.remove(key),
             }
         }
-        self.db.apply_batch(batch).map_err(|error| failure(&self.path, error))?;
-        self.sync()
-    }
-
-    fn available(&self) -> Result<Option<u64>, EngineError> {
-        let space = rustix::fs::statvfs(&self.path);
-        let space = space.map_err(|error| EngineError::io(self.path.display().to_string(), error.into()))?;
-        Ok(Some(space.f_bavail.saturating_mul(space.f_frsize)))
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.file.metadata().map_or(0, |file| file.len())
+        guarded(&self.path, || self.db.apply_batch(batch).map_err(|error| failure(&self.path, error)))?;
+        guarded(&self.path, || self.sync())
     }
 }
 
-/// Files beside the engine's log that should not exist: values that became files of their own.
+/// Files beside `sled`'s log that should not exist: values that became files of their own.
 pub(crate) fn stray_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(path.join("blobs")) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
@@ -155,7 +157,7 @@ fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
 }
 
 /// Runs something that meets damaged files, for which `sled` has not always an error.
-fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+pub(super) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();

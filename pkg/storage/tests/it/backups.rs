@@ -80,7 +80,7 @@ fn a_damaged_snapshot_is_not_restored() {
     let data = directory.path().join("data");
     let error = restore(&good[..good.len() - 3], &data).unwrap_err();
     assert!(matches!(error, BackupError::Invalid { .. }), "{error}");
-    assert!(!data.join("sled").exists() && !data.join("FORMAT").exists(), "nothing is left");
+    assert!(!data.join("data").exists() && !data.join("FORMAT").exists(), "nothing is left");
     restore(&good[..], &data).unwrap();
     let error = restore(&good[..], &data).unwrap_err();
     assert!(matches!(error, BackupError::Directory(DirectoryError::NotEmpty(_))), "{error}");
@@ -110,13 +110,13 @@ fn the_doctor_finds_what_is_wrong_and_changes_nothing() {
     assert!(report.is_healthy(), "{report:?}");
     assert_eq!((report.revision, report.oldest, report.objects), (stats.revision, stats.oldest, stats.usage.objects));
     assert_eq!((report.events, report.clusters), (stats.window_events, stats.clusters));
-    fs::write(place.path().join("sled/blobs/1"), "x").unwrap();
+    fs::write(place.path().join("data/sled/blobs/1"), "x").unwrap();
     let report = doctor(&place.path(), None).unwrap();
     assert!(report.problems[0].contains("blobs"), "{report:?}");
     let scratch = tempfile::tempdir().unwrap();
     doctor(&place.path(), Some(scratch.path())).unwrap();
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "the copy is removed");
-    fs::remove_file(place.path().join("sled/blobs/1")).unwrap();
+    fs::remove_file(place.path().join("data/sled/blobs/1")).unwrap();
     assert!(doctor(&place.path().join("absent"), None).is_err());
     assert_eq!(place.open().revision(), stats.revision);
 }

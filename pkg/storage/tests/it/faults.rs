@@ -152,11 +152,11 @@ fn two_stores_cannot_have_one_directory() {
 fn an_unknown_format_is_refused() {
     let place = Place::sled();
     place.open().close();
-    for (text, found) in [("kcp-storage 2\n", "kcp-storage 2"), ("", "\"\""), ("something else", "something else")] {
+    for (text, found) in [("kcp-storage 1\n", "kcp-storage 1"), ("", "\"\""), ("something else", "something else")] {
         fs::write(place.path().join("FORMAT"), text).unwrap();
         let error = Store::open(place.options()).unwrap_err();
         assert!(matches!(error, OpenError::Directory(DirectoryError::Format { .. })), "{error}");
-        assert!(error.to_string().contains(found) && error.to_string().contains("kcp-storage 1"), "{error}");
+        assert!(error.to_string().contains(found) && error.to_string().contains("kcp-storage 2"), "{error}");
     }
 }
 
@@ -167,17 +167,17 @@ fn an_engine_that_lost_its_data_is_not_a_new_store() {
     create(&store, "configmaps/root/n/a");
     store.close();
     let older = tempfile::tempdir().unwrap();
-    copy(&place.path().join("sled"), &older.path().join("sled"));
+    copy(&place.path().join("data"), &older.path().join("data"));
     let store = place.open();
     create(&store, "configmaps/root/n/b");
     store.close();
     // Everything gone.
-    fs::remove_dir_all(place.path().join("sled")).unwrap();
+    fs::remove_dir_all(place.path().join("data")).unwrap();
     let error = Store::open(place.options()).unwrap_err();
     assert!(matches!(error, OpenError::Directory(DirectoryError::Emptied(_))), "{error}");
     // Well-formed, but from before the last commit.
-    fs::remove_dir_all(place.path().join("sled")).unwrap();
-    copy(&older.path().join("sled"), &place.path().join("sled"));
+    fs::remove_dir_all(place.path().join("data")).unwrap();
+    copy(&older.path().join("data"), &place.path().join("data"));
     let error = Store::open(place.options()).unwrap_err();
     let set_back = matches!(error, OpenError::Directory(DirectoryError::SetBack { noted: 3, found: 2, .. }));
     assert!(set_back, "{error}");
@@ -185,62 +185,86 @@ fn an_engine_that_lost_its_data_is_not_a_new_store() {
     assert!(report.problems.iter().any(|problem| problem.contains("revision 3")), "{report:?}");
 }
 
-/// Bytes of the engine's file are changed or cut off anywhere: the store either does not open, or has everything.
+/// One file of the journal without the other, or the journal without `sled`.
+#[test]
+fn parts_of_an_engine_are_not_a_store() {
+    let place = Place::sled();
+    let store = place.open();
+    for i in 0..700 {
+        put(&store, "configmaps/root/n/a", &format!("{i:020000}"), Expect::Any).unwrap();
+    }
+    store.close();
+    let original = tempfile::tempdir().unwrap();
+    copy(&place.path(), &original.path().join("data"));
+    for (part, word) in [("journal/0", "missing"), ("journal/1", "missing"), ("journal", "missing"), ("sled", "begins")]
+    {
+        let path = place.path().join("data").join(part);
+        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+        let error = Store::open(place.options()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged(_)), "{part}: {error}");
+        assert!(error.to_string().contains(word) && error.to_string().contains("journal"), "{part}: {error}");
+        fs::remove_dir_all(place.path()).unwrap();
+        copy(&original.path().join("data"), &place.path());
+    }
+    assert_eq!(place.open().revision(), 701);
+}
+
+/// Bytes of the engine's files are changed or cut off anywhere: the store either does not open, or has everything.
 #[test]
 fn a_damaged_file_never_gives_wrong_data() {
     let place = Place::sled();
     let store = place.open();
-    let wanted: Vec<_> = (0..300_u32)
+    let wanted: Vec<_> = (0..900_u32)
         .map(|i| {
             let text = format!("configmaps/root/n/{}", i % 120);
-            (text.clone(), put(&store, &text, &"x".repeat((i as usize * 37) % 3000), Expect::Any).unwrap())
+            (text.clone(), put(&store, &text, &"x".repeat((i as usize * 139) % 12_000), Expect::Any).unwrap())
         })
         .collect();
     let check = |store: &Store| {
-        assert_eq!(store.revision(), 301);
-        for (text, revision) in wanted.iter().skip(180) {
+        assert_eq!(store.revision(), 901);
+        for (text, revision) in wanted.iter().skip(780) {
             assert_eq!(store.get(&key(text)).map(|entry| entry.revision), Some(*revision), "{text}");
         }
-        assert_eq!(drain(&mut store.watch(&prefix(""), 1).unwrap()).len(), 300);
+        assert_eq!(drain(&mut store.watch(&prefix(""), 1).unwrap()).len(), 900);
     };
     check(&store);
     store.close();
     let original = tempfile::tempdir().unwrap();
     copy(&place.path(), &original.path().join("data"));
-    let file = place.path().join("sled/db");
-    let len = fs::metadata(&file).unwrap().len();
-    let mut noticed = 0;
-    for step in 0..24_u64 {
-        fs::remove_dir_all(place.path()).unwrap();
-        copy(&original.path().join("data"), &place.path());
-        let at = len * (step / 2) / 12 + 1000;
-        let cut = step % 2 == 1;
-        if cut {
-            fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(at).unwrap();
-        } else {
-            let mut bytes = fs::read(&file).unwrap();
-            bytes[at as usize] ^= 0x10;
-            fs::write(&file, bytes).unwrap();
-        }
-        match Store::open(place.options()) {
-            Ok(store) => {
-                assert!(!cut, "{at} of {len} bytes are no whole store");
-                check(&store);
+    for file in ["data/sled/db", "data/journal/0"] {
+        let file = place.path().join(file);
+        let len = fs::read(&file).unwrap().iter().rposition(|byte| *byte != 0).unwrap() as u64;
+        assert!(len > 1 << 20, "{} has something to lose: {len} bytes", file.display());
+        let mut noticed = [0, 0];
+        for step in 0..24_u64 {
+            fs::remove_dir_all(place.path()).unwrap();
+            copy(&original.path().join("data"), &place.path());
+            let at = len * (step / 2) / 12 + 1000;
+            let cut = step % 2 == 1;
+            if cut {
+                fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(at).unwrap();
+            } else {
+                let mut bytes = fs::read(&file).unwrap();
+                bytes[at as usize] ^= 0x10;
+                fs::write(&file, bytes).unwrap();
             }
-            Err(error) => {
-                assert!(!error.to_string().is_empty());
-                noticed += usize::from(!cut);
+            match Store::open(place.options()) {
+                Ok(store) => check(&store),
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    noticed[usize::from(cut)] += 1;
+                }
             }
         }
+        assert!(noticed[0] > 0 && noticed[1] > 0, "damage is noticed: {noticed:?}");
     }
-    assert!(noticed > 0, "changed bytes are noticed");
     // It was the damage: the copy is as good as the original.
     fs::remove_dir_all(place.path()).unwrap();
     copy(&original.path().join("data"), &place.path());
     check(&place.open());
 }
 
-/// What a crash leaves at the end of the file is not a commit, and does not matter.
+/// What a crash leaves at the end of a file is not a commit, and does not matter.
 #[test]
 fn a_torn_tail_recovers_to_the_last_commit() {
     let place = Place::sled();
@@ -250,19 +274,53 @@ fn a_torn_tail_recovers_to_the_last_commit() {
     }
     // As after a kill: the files as they are while the store is open.
     let copied = tempfile::tempdir().unwrap();
-    let data = copied.path().join("data");
-    copy(&place.path(), &data);
+    for file in ["data/journal/0", "data/sled/db"] {
+        let data = copied.path().join(file);
+        copy(&place.path(), &data);
+        let file = data.join(file);
+        let mut bytes = fs::read(&file).unwrap();
+        // Half a message, as a write that was under way would leave it, behind everything that was acknowledged.
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        bytes.resize(bytes.len().max(end + 4096), 0);
+        (end + 64..end + 512).for_each(|at| bytes[at] = (at % 251) as u8);
+        fs::write(&file, bytes).unwrap();
+        let store = Store::open(Options { reserve_bytes: 0, ..Options::sled(&data) }).unwrap();
+        assert_eq!((store.revision(), store.stats().usage.objects), (51, 50));
+        create(&store, "configmaps/root/n/more");
+        store.close();
+        assert!(doctor(&data, None).unwrap().is_healthy());
+    }
     store.close();
-    let file = data.join("sled/db");
-    let mut bytes = fs::read(&file).unwrap();
-    // Half a message, as a write that was under way would leave it, behind everything that was acknowledged.
-    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    bytes.resize(bytes.len().max(end + 4096), 0);
-    (end + 64..end + 512).for_each(|at| bytes[at] = (at % 251) as u8);
-    fs::write(&file, bytes).unwrap();
-    let store = Store::open(Options { reserve_bytes: 0, ..Options::sled(&data) }).unwrap();
-    assert_eq!((store.revision(), store.stats().usage.objects), (51, 50));
-    create(&store, "configmaps/root/n/more");
-    store.close();
-    assert!(doctor(&data, None).unwrap().is_healthy());
+}
+
+/// Far more than the journal holds, so that its files are written several times over; whatever is still only in the
+/// journal when the store is closed, and closed again before anything was applied, is there afterwards.
+#[test]
+fn the_journal_and_what_follows_it_are_one() {
+    let place = Place::sled();
+    let mut revision = 1;
+    for round in 0..8 {
+        let store = place.open();
+        assert_eq!(store.revision(), revision, "round {round}");
+        for i in 0..120 {
+            let text = format!("configmaps/root/n/{}", (i + round * 7) % 40);
+            revision = match i % 5 {
+                4 => delete(&store, &text),
+                _ => put(&store, &text, &"x".repeat(i * 400), Expect::Any).unwrap(),
+            };
+        }
+        let objects = store.stats().usage.objects;
+        store.close();
+        let report = doctor(&place.path(), None).unwrap();
+        assert!(report.is_healthy(), "{report:?}");
+        assert_eq!((report.revision, report.objects), (revision, objects));
+        for _ in 0..2 {
+            let store = place.open();
+            revision = create(&store, &format!("configmaps/root/n/extra-{revision}"));
+            store.close();
+        }
+    }
+    let files = fs::read_dir(place.path().join("data/journal")).unwrap();
+    let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes < 12 << 20, "it is written again, not on: {bytes}");
 }

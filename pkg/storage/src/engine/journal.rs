@@ -1,0 +1,437 @@
+//! Where writes become durable: two files that are written from front to back, in turn.
+//!
+//! A file begins with a block that says which *use* of it this is, and goes on with records, each in blocks of its own.
+//! Numbers are little endian:
+//!
+//! ```text
+//! block 0   "kcp-jrnl" (8), salt (8), number of the first record (8), crc32 of these (4), zeros
+//! record    crc32 of salt, number, length and body (4), length of the body (4), number (8), body, zeros to the block's end
+//! body      rows: length of the key (4), length of the value or 0xffffffff for none (4), key, value
+//! ```
+//!
+//! Records are numbered without gaps, through both files and all uses. The salt is drawn for each use, so nothing that
+//! an earlier use left behind, and nothing that a value contains, passes for a record of this one.
+//!
+//! A record is synced before the next one is written. So only the last may be torn, and a sound record behind one that
+//! is not means that something else has changed the file.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    hash::{BuildHasher as _, RandomState},
+    io,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::{EngineError, Row};
+use crate::directory::parent_of;
+
+const MAGIC: &[u8; 8] = b"kcp-jrnl";
+/// What disks write whole; nothing that is durable shares one with what is being written.
+const BLOCK: usize = 512;
+/// What stands before a record's body.
+const HEAD: usize = 16;
+/// The length of a value that removes the row.
+const REMOVED: u32 = u32::MAX;
+/// A file is extended by so much at a time: writing within a file costs half of what making it longer does.
+const GROWTH: u64 = 512 << 10;
+/// A file that is longer is cut when its next use begins; single records may be.
+const LONGEST: u64 = 16 << 20;
+/// So much room for encoding is kept between records.
+const KEPT: usize = 64 << 10;
+
+/// The number of a record; the first is 1.
+pub(crate) type Number = u64;
+
+/// A part of one of the two files that holds whole records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Which file: 0 or 1.
+    pub(crate) file: usize,
+    pub(crate) salt: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// The numbers of the records.
+    pub(crate) first: Number,
+    pub(crate) last: Number,
+}
+
+impl Part {
+    /// How long it is.
+    pub(crate) fn len(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+/// The two files.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    files: [File; 2],
+    paths: [PathBuf; 2],
+    lengths: [u64; 2],
+    /// The file that is written, where, and with which salt.
+    active: usize,
+    end: u64,
+    salt: u64,
+    next: Number,
+    buffer: Vec<u8>,
+}
+
+impl Journal {
+    /// Opens the files in `folder`, or makes them if they may be missing. Returns what they hold, oldest first.
+    pub(crate) fn open(folder: &Path, may_miss: bool) -> Result<(Self, Vec<Part>), EngineError> {
+        let failed = |path: &Path| {
+            let path = path.display().to_string();
+            move |error| EngineError::io(path, error)
+        };
+        if may_miss {
+            fs::create_dir_all(folder).map_err(failed(folder))?;
+        }
+        let paths = ["0", "1"].map(|name| folder.join(name));
+        let open = |path: &Path| {
+            let file =
+                OpenOptions::new().read(true).write(true).create(may_miss).truncate(false).mode(0o600).open(path);
+            match file {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(EngineError::corrupt(path.display().to_string(), "the file is missing"))
+                }
+                file => file.map_err(failed(path)),
+            }
+        };
+        let files = [open(&paths[0])?, open(&paths[1])?];
+        if may_miss {
+            for folder in [folder, parent_of(folder)] {
+                File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))?;
+            }
+        }
+        let mut lengths = [0; 2];
+        let mut parts = Vec::new();
+        for (file, path) in paths.iter().enumerate() {
+            let bytes = fs::read(path).map_err(failed(path))?;
+            lengths[file] = bytes.len() as u64;
+            parts.extend(examine(file, path, &bytes)?);
+        }
+        parts.sort_by_key(|part| part.first);
+        if let [older, newer] = parts[..]
+            && older.last + 1 != newer.first
+        {
+            let reason = format!("its records end at {}, those of the other file begin at {}", older.last, newer.first);
+            return Err(EngineError::corrupt(paths[older.file].display().to_string(), reason));
+        }
+        let journal = match parts.last() {
+            Some(part) => Self {
+                files,
+                paths,
+                lengths,
+                active: part.file,
+                end: part.end,
+                salt: part.salt,
+                next: part.last + 1,
+                buffer: Vec::new(),
+            },
+            None => Self { files, paths, lengths, active: 0, end: 0, salt: 0, next: 1, buffer: Vec::new() },
+        };
+        parts.retain(|part| part.first <= part.last);
+        Ok((journal, parts))
+    }
+
+    /// Bytes of the files.
+    pub(crate) fn len(&self) -> u64 {
+        self.lengths.iter().sum()
+    }
+
+    /// The file that is being written: 0 or 1.
+    pub(crate) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// How far the active file has been written.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The number of the next record.
+    pub(crate) fn next(&self) -> Number {
+        self.next
+    }
+
+    /// Goes on in the other file, from its front: what it holds must no longer be needed.
+    pub(crate) fn turn(&mut self) -> Result<(), EngineError> {
+        self.active = 1 - self.active;
+        self.end = 0;
+        if self.lengths[self.active] > LONGEST {
+            self.files[self.active].set_len(GROWTH).map_err(|error| self.failed("cutting", error))?;
+            self.lengths[self.active] = GROWTH;
+        }
+        Ok(())
+    }
+
+    /// Writes one record durably. Returns where it is.
+    pub(crate) fn append(&mut self, rows: &[Row]) -> Result<Part, EngineError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let at = self.end;
+        if at == 0 {
+            self.salt = RandomState::new().hash_one(self.next);
+            buffer.extend_from_slice(MAGIC);
+            buffer.extend_from_slice(&self.salt.to_le_bytes());
+            buffer.extend_from_slice(&self.next.to_le_bytes());
+            let sum = crc32fast::hash(&buffer);
+            buffer.extend_from_slice(&sum.to_le_bytes());
+            buffer.resize(BLOCK, 0);
+        }
+        let start = buffer.len();
+        encode(&mut buffer, self.salt, self.next, rows)?;
+        let end = at + buffer.len() as u64;
+        let length = &mut self.lengths[self.active];
+        if end > *length {
+            *length = end.next_multiple_of(GROWTH);
+            buffer.resize(buffer.len() + usize::try_from(*length - end).unwrap_or(0), 0);
+        }
+        let file = &self.files[self.active];
+        let written = file.write_all_at(&buffer, at).and_then(|()| file.sync_data());
+        written.map_err(|error| self.failed("writing", error))?;
+        let part = Part {
+            file: self.active,
+            salt: self.salt,
+            start: at + start as u64,
+            end,
+            first: self.next,
+            last: self.next,
+        };
+        self.end = end;
+        self.next += 1;
+        buffer.truncate(0);
+        buffer.shrink_to(KEPT);
+        self.buffer = buffer;
+        Ok(part)
+    }
+
+    /// A way to read what is written, from another thread.
+    pub(crate) fn reader(&self) -> Result<Reader, EngineError> {
+        let clone = |file: usize| self.files[file].try_clone().map_err(|error| self.failed("opening", error));
+        Ok(Reader { files: [clone(0)?, clone(1)?], paths: self.paths.clone() })
+    }
+
+    fn failed(&self, what: &str, error: io::Error) -> EngineError {
+        EngineError::io(format!("{what} {}", self.paths[self.active].display()), error)
+    }
+}
+
+/// Reads records again.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    files: [File; 2],
+    paths: [PathBuf; 2],
+}
+
+impl Reader {
+    /// Reads a part into `bytes` and returns the last state of each row that its records after `applied` write.
+    pub(crate) fn read<'a>(
+        &self,
+        part: &Part,
+        applied: Number,
+        bytes: &'a mut Vec<u8>,
+    ) -> Result<BTreeMap<&'a [u8], Option<&'a [u8]>>, EngineError> {
+        let path = || self.paths[part.file].display().to_string();
+        bytes.clear();
+        bytes.resize(usize::try_from(part.len()).unwrap_or(usize::MAX), 0);
+        self.files[part.file].read_exact_at(bytes, part.start).map_err(|error| EngineError::io(path(), error))?;
+        let mut rest = &bytes[..];
+        let mut rows = BTreeMap::new();
+        for number in part.first..=part.last {
+            let read = record(rest, part.salt, number).and_then(|(body, length)| {
+                rest = rest.get(length..).unwrap_or_default();
+                if number > applied { decode(body, &mut rows) } else { Some(()) }
+            });
+            read.ok_or_else(|| EngineError::corrupt(path(), format!("record {number} has changed")))?;
+        }
+        Ok(rows)
+    }
+}
+
+/// What a file holds; nothing when no use of it ever began.
+fn examine(file: usize, path: &Path, bytes: &[u8]) -> Result<Option<Part>, EngineError> {
+    let Some((salt, first)) = beginning(bytes) else { return Ok(None) };
+    let mut part = Part { file, salt, start: BLOCK as u64, end: BLOCK as u64, first, last: first - 1 };
+    let mut at = BLOCK;
+    while let Some((_, length)) = bytes.get(at..).and_then(|rest| record(rest, salt, part.last + 1)) {
+        at += length;
+        part.last += 1;
+        part.end = at as u64;
+    }
+    // Only the record that was being written may be broken.
+    for at in (at..bytes.len()).step_by(BLOCK) {
+        let rest = &bytes[at..];
+        let number = rest.get(8..HEAD).and_then(|number| number.try_into().ok()).map_or(0, Number::from_le_bytes);
+        if number > part.last && record(rest, salt, number).is_some() {
+            let place = format!("{}, byte {}", path.display(), part.end);
+            let reason = format!("record {} is damaged, and {number} is behind it", part.last + 1);
+            return Err(EngineError::corrupt(place, reason));
+        }
+    }
+    Ok(Some(part))
+}
+
+/// The salt and the first number of a file's use.
+fn beginning(bytes: &[u8]) -> Option<(u64, Number)> {
+    let block = bytes.get(..BLOCK)?;
+    let (head, sum) = (&block[..24], block[24..28].try_into().ok()?);
+    let number = |at: usize| head[at..at + 8].try_into().ok().map(u64::from_le_bytes);
+    let sound = head.starts_with(MAGIC) && crc32fast::hash(head) == u32::from_le_bytes(sum);
+    let (salt, first) = (number(8)?, number(16)?);
+    (sound && first > 0).then_some((salt, first))
+}
+
+/// The body of the record `number` at the front of `bytes`, if that is one, and how long it is with its padding.
+fn record(bytes: &[u8], salt: u64, number: Number) -> Option<(&[u8], usize)> {
+    let head = bytes.get(..HEAD)?;
+    let sum = u32::from_le_bytes(head[..4].try_into().ok()?);
+    let length = u32::from_le_bytes(head[4..8].try_into().ok()?) as usize;
+    if head[8..] != number.to_le_bytes() {
+        return None;
+    }
+    let body = bytes.get(HEAD..HEAD + length)?;
+    (checksum(salt, &head[4..], body) == sum).then_some((body, (HEAD + length).next_multiple_of(BLOCK)))
+}
+
+fn checksum(salt: u64, head: &[u8], body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&salt.to_le_bytes());
+    hasher.update(head);
+    hasher.update(body);
+    hasher.finalize()
+}
+
+/// Appends a record to `buffer`.
+fn encode(buffer: &mut Vec<u8>, salt: u64, number: Number, rows: &[Row]) -> Result<(), EngineError> {
+    let too_long = || EngineError::io("writing a record", io::Error::from(io::ErrorKind::FileTooLarge));
+    let length = |length: usize| u32::try_from(length).ok().filter(|length| *length < REMOVED).ok_or_else(too_long);
+    let start = buffer.len();
+    buffer.resize(start + HEAD, 0);
+    for Row { key, value } in rows {
+        buffer.extend_from_slice(&length(key.len())?.to_le_bytes());
+        let of_value = value.as_ref().map_or(Ok(REMOVED), |value| length(value.len()))?;
+        buffer.extend_from_slice(&of_value.to_le_bytes());
+        buffer.extend_from_slice(key);
+        buffer.extend_from_slice(value.as_deref().unwrap_or_default());
+    }
+    let of_body = length(buffer.len() - start - HEAD)?;
+    buffer[start + 4..start + 8].copy_from_slice(&of_body.to_le_bytes());
+    buffer[start + 8..start + HEAD].copy_from_slice(&number.to_le_bytes());
+    let sum = checksum(salt, &buffer[start + 4..start + HEAD], &buffer[start + HEAD..]);
+    buffer[start..start + 4].copy_from_slice(&sum.to_le_bytes());
+    buffer.resize(start + (buffer.len() - start).next_multiple_of(BLOCK), 0);
+    Ok(())
+}
+
+/// Adds the rows of a record's body to `rows`.
+fn decode<'a>(mut body: &'a [u8], rows: &mut BTreeMap<&'a [u8], Option<&'a [u8]>>) -> Option<()> {
+    while !body.is_empty() {
+        let (of_key, rest) = body.split_first_chunk()?;
+        let (of_value, rest) = rest.split_first_chunk()?;
+        let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*of_key) as usize)?;
+        let (value, rest) = match u32::from_le_bytes(*of_value) {
+            REMOVED => (None, rest),
+            length => rest.split_at_checked(length as usize).map(|(value, rest)| (Some(value), rest))?,
+        };
+        rows.insert(key, value);
+        body = rest;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(number: u64, length: usize) -> Vec<Row> {
+        let put = Row::put(format!("put-{number}").into_bytes(), vec![number as u8; length]);
+        vec![put, Row::remove(format!("removed-{number}").into_bytes())]
+    }
+
+    /// The keys that each part writes.
+    fn keys(journal: &Journal, parts: &[Part]) -> Vec<String> {
+        let reader = journal.reader().unwrap();
+        let mut keys = Vec::new();
+        for part in parts {
+            let mut bytes = Vec::new();
+            let rows = reader.read(part, 0, &mut bytes).unwrap();
+            keys.extend(
+                rows.iter().map(|(key, value)| format!("{} {}", key.escape_ascii(), value.map_or(0, <[u8]>::len))),
+            );
+        }
+        keys
+    }
+
+    #[test]
+    fn records_come_back_through_both_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("journal");
+        let (mut journal, parts) = Journal::open(&folder, true).unwrap();
+        assert_eq!((parts.len(), journal.next()), (0, 1));
+        for number in 1..=3 {
+            journal.append(&rows(number, 10)).unwrap();
+        }
+        journal.turn().unwrap();
+        // Longer than a file grows at a time.
+        journal.append(&rows(4, 700_000)).unwrap();
+        let (mut journal, parts) = Journal::open(&folder, false).unwrap();
+        let numbers: Vec<_> = parts.iter().map(|part| (part.file, part.first, part.last)).collect();
+        assert_eq!((numbers, journal.active(), journal.next()), (vec![(0, 1, 3), (1, 4, 4)], 1, 5));
+        let mut wanted: Vec<String> = (1..=3).map(|number| format!("put-{number} 10")).collect();
+        wanted.extend((1..=3).map(|number| format!("removed-{number} 0")));
+        assert_eq!(keys(&journal, &parts), [wanted, vec!["put-4 700000".into(), "removed-4 0".into()]].concat());
+        // What an earlier use left in the file is none of this one's.
+        journal.turn().unwrap();
+        journal.append(&rows(5, 10)).unwrap();
+        let (journal, parts) = Journal::open(&folder, false).unwrap();
+        let numbers: Vec<_> = parts.iter().map(|part| (part.file, part.first, part.last)).collect();
+        assert_eq!((numbers, journal.active(), journal.next()), (vec![(1, 4, 4), (0, 5, 5)], 0, 6));
+    }
+
+    /// Every byte of three records is changed, one at a time: what comes after the last is a torn write, what comes
+    /// before is damage.
+    #[test]
+    fn only_the_last_record_may_be_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("journal");
+        let (mut journal, _) = Journal::open(&folder, true).unwrap();
+        let ends: Vec<_> = (1..=3).map(|number| journal.append(&rows(number, 500)).unwrap()).collect();
+        let file = folder.join("0");
+        let good = fs::read(&file).unwrap();
+        for at in BLOCK..ends[2].end as usize {
+            let mut bad = good.clone();
+            bad[at] ^= 0x04;
+            fs::write(&file, &bad).unwrap();
+            let hit = ends.iter().position(|part| at < part.end as usize).unwrap();
+            let padding = good[at..ends[hit].end as usize].iter().all(|byte| *byte == 0) && at % BLOCK != 0;
+            match Journal::open(&folder, false) {
+                Ok((journal, _)) if journal.next() == 4 => assert!(padding, "byte {at} of record {hit}"),
+                Ok((journal, _)) => assert_eq!((journal.next(), hit), (3, 2), "byte {at}"),
+                Err(error) => assert!(hit < 2 && error.to_string().contains("damaged"), "byte {at}: {error}"),
+            }
+        }
+        // A file that lost its beginning has lost all; the numbers tell when another one needs it.
+        let mut bad = good;
+        bad[9] ^= 0x04;
+        fs::write(&file, &bad).unwrap();
+        assert_eq!(Journal::open(&folder, false).unwrap().1, []);
+    }
+
+    #[test]
+    fn a_gap_between_the_files_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("journal");
+        let (mut journal, _) = Journal::open(&folder, true).unwrap();
+        let first = journal.append(&rows(1, 10)).unwrap();
+        let second = journal.append(&rows(2, 10)).unwrap();
+        journal.turn().unwrap();
+        journal.append(&rows(3, 10)).unwrap();
+        let file = OpenOptions::new().write(true).open(folder.join("0")).unwrap();
+        file.write_all_at(&vec![0; (second.end - first.end) as usize], first.end).unwrap();
+        let error = Journal::open(&folder, false).unwrap_err();
+        assert!(error.to_string().contains("end at 1") && error.to_string().contains("begin at 3"), "{error}");
+    }
+}

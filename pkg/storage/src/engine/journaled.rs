@@ -1,0 +1,281 @@
+//! `sled` behind a journal: a write is durable when the journal has it, and `sled` follows with many at once.
+//!
+//! `sled` spends as much on making one small batch durable as on a thousand rows. So a write appends one record to the
+//! [journal](super::journal), and whenever a part of it is long enough, a thread of the engine's applies that part to
+//! `sled` as one batch, in which only the last state of each row is left. The batch also says up to which record it
+//! goes, so after a crash what `sled` has and what only the journal has fit together exactly. A file of the journal is
+//! written again when `sled` has all that is in it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::{
+    Engine, EngineError, Row, Visit,
+    journal::{Journal, Number, Part, Reader},
+    sled::{SledOptions, SledTree},
+};
+
+/// The folder of `sled`'s files within the engine's.
+pub(crate) const SLED: &str = "sled";
+const JOURNAL: &str = "journal";
+/// The row that says up to which record of the journal `sled` has everything.
+const APPLIED: &[u8] = b"m/journal";
+/// `sled` follows when so much of the journal is new.
+const STRIDE: u64 = 1 << 20;
+/// A file of the journal that is so long is left for the other one, if that is free.
+const FULL: u64 = 4 << 20;
+/// `sled` writes so many times what is applied to it, at most, before it uses room again.
+const FACTOR: u64 = 3;
+
+pub(crate) struct Journaled {
+    /// Until the first record is applied: then the thread has it.
+    sled: Option<SledTree>,
+    folder: PathBuf,
+    db: File,
+    journal: Journal,
+    /// What was written since the last part was handed over.
+    open: Option<Part>,
+    /// The last record in each of the journal's files.
+    lasts: [Number; 2],
+    follower: Arc<Follower>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the engine and its thread share.
+#[derive(Default)]
+struct Follower {
+    progress: Mutex<Progress>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    parts: VecDeque<Part>,
+    /// Bytes of these, and of the part that is being applied.
+    owed: u64,
+    applied: Number,
+    /// Why the thread stopped; taken by who reports it.
+    failed: Option<EngineError>,
+    stopped: bool,
+    closing: bool,
+}
+
+impl Journaled {
+    /// Opens the files in `folder`, or makes them.
+    pub(crate) fn open(folder: &Path, options: SledOptions) -> Result<Self, EngineError> {
+        fs::create_dir_all(folder).map_err(|error| EngineError::io(folder.display().to_string(), error))?;
+        // The journal's files are made before `sled`'s, so where these are, those must be.
+        let (journal, parts) = Journal::open(&folder.join(JOURNAL), !folder.join(SLED).exists())?;
+        let sled = SledTree::open(&folder.join(SLED), options)?;
+        let applied = match sled.read(APPLIED)? {
+            None => 0,
+            Some(value) => value
+                .try_into()
+                .map(Number::from_le_bytes)
+                .map_err(|_| EngineError::corrupt(crate::row::place(APPLIED), "it is not the number of a record"))?,
+        };
+        let db = sled.file()?;
+        let bad = |reason: String| Err(EngineError::corrupt(folder.join(JOURNAL).display().to_string(), reason));
+        if parts.first().is_some_and(|part| part.first > applied + 1) {
+            return bad(format!("it begins at record {}, but only {applied} are applied", parts[0].first));
+        }
+        if journal.next() <= applied {
+            return bad(format!("it ends at record {}, but {applied} are applied", journal.next() - 1));
+        }
+        let mut lasts = [0; 2];
+        parts.iter().for_each(|part| lasts[part.file] = part.last);
+        let mut progress = Progress { applied, ..Progress::default() };
+        parts.into_iter().filter(|part| part.last > applied).for_each(|part| progress.push(part));
+        let follower = Arc::new(Follower { progress: Mutex::new(progress), changed: Condvar::new() });
+        let (sled, folder) = (Some(sled), folder.to_owned());
+        Ok(Self { sled, folder, db, journal, open: None, lasts, follower, thread: None })
+    }
+
+    /// Hands a part of the journal to the thread.
+    fn hand_over(&mut self, part: Part) -> Result<(), EngineError> {
+        self.follower.progress.lock().push(part);
+        if let Some(sled) = self.sled.take() {
+            let (reader, follower) = (self.journal.reader()?, Arc::clone(&self.follower));
+            let thread = std::thread::Builder::new().name("follower".to_owned());
+            let thread = thread.spawn(move || follower.run(sled, &reader));
+            self.thread = Some(thread.map_err(|error| EngineError::io("starting the engine's thread", error))?);
+        }
+        self.follower.changed.notify_all();
+        Ok(())
+    }
+
+    /// Goes on in the journal's other file, when all that is in it has been applied.
+    fn turn(&mut self) -> Result<(), EngineError> {
+        if let Some(part) = self.open.take() {
+            self.hand_over(part)?;
+        }
+        self.follower.wait(self.lasts[1 - self.journal.active()])?;
+        self.journal.turn()
+    }
+}
+
+impl Engine for Journaled {
+    fn keeps_rows(&self) -> bool {
+        true
+    }
+
+    fn load(&mut self, visit: Visit<'_>) -> Result<(), EngineError> {
+        let Some(sled) = &mut self.sled else { return Ok(()) };
+        let mut progress = self.follower.progress.lock();
+        let applied = progress.applied;
+        let reader = self.journal.reader()?;
+        let mut newer = BTreeMap::new();
+        for part in &progress.parts {
+            let mut bytes = Vec::new();
+            let rows = reader.read(part, applied, &mut bytes)?;
+            newer.extend(rows.into_iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))));
+        }
+        // What the journal holds is only handed over when there is more of it.
+        self.open = progress.parts.pop_back();
+        progress.owed -= self.open.map_or(0, |part| part.len());
+        let mut newer = newer.into_iter().peekable();
+        sled.load(&mut |row| {
+            let Ok((key, _)) = &row else { return visit(row) };
+            while let Some((key, value)) = newer.next_if(|(next, _)| next < key) {
+                value.map_or(Ok(()), |value| visit(Ok((key, value))))?;
+            }
+            match newer.next_if(|(next, _)| next == key) {
+                Some((key, value)) => value.map_or(Ok(()), |value| visit(Ok((key, value)))),
+                None if key == APPLIED => Ok(()),
+                None => visit(row),
+            }
+        })?;
+        newer.try_for_each(|(key, value)| value.map_or(Ok(()), |value| visit(Ok((key, value)))))
+    }
+
+    fn apply(&mut self, rows: Vec<Row>) -> Result<(), EngineError> {
+        if self.journal.end() >= FULL {
+            self.turn()?;
+        } else {
+            self.follower.progress.lock().check()?;
+        }
+        let part = self.journal.append(&rows)?;
+        self.lasts[part.file] = part.last;
+        let open = match self.open.take() {
+            Some(open) if open.file == part.file => Part { end: part.end, last: part.last, ..open },
+            Some(open) => {
+                self.hand_over(open)?;
+                part
+            }
+            None => part,
+        };
+        if open.len() < STRIDE {
+            self.open = Some(open);
+            return Ok(());
+        }
+        self.hand_over(open)
+    }
+
+    fn available(&self) -> Result<Option<u64>, EngineError> {
+        let space = rustix::fs::statvfs(&self.folder);
+        let space = space.map_err(|error| EngineError::io(self.folder.display().to_string(), error.into()))?;
+        Ok(Some(space.f_bavail.saturating_mul(space.f_frsize)))
+    }
+
+    fn settle(&mut self) -> Result<(), EngineError> {
+        if let Some(part) = self.open.take() {
+            self.hand_over(part)?;
+        }
+        self.follower.wait(self.journal.next() - 1)
+    }
+
+    fn owed(&self) -> u64 {
+        FACTOR * (self.follower.progress.lock().owed + self.open.map_or(0, |part| part.len()))
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.db.metadata().map_or(0, |file| file.len()) + self.journal.len()
+    }
+}
+
+impl Drop for Journaled {
+    fn drop(&mut self) {
+        self.follower.progress.lock().closing = true;
+        self.follower.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It catches its own panics.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Follower {
+    /// Waits until the record `number`, and all before it, have been applied.
+    fn wait(&self, number: Number) -> Result<(), EngineError> {
+        let mut progress = self.progress.lock();
+        while progress.applied < number && !progress.stopped {
+            self.changed.wait(&mut progress);
+        }
+        progress.check()
+    }
+
+    /// Applies parts until the engine is closed or something fails. What is left then is still in the journal.
+    fn run(&self, mut sled: SledTree, reader: &Reader) {
+        let mut bytes = Vec::new();
+        let mut progress = self.progress.lock();
+        while !progress.closing {
+            let Some(part) = progress.parts.pop_front() else {
+                bytes = Vec::new();
+                self.changed.wait(&mut progress);
+                continue;
+            };
+            let applied = progress.applied;
+            let outcome = MutexGuard::unlocked(&mut progress, || follow(&mut sled, reader, &part, applied, &mut bytes));
+            match outcome {
+                Ok(()) => {
+                    progress.applied = part.last;
+                    progress.owed -= part.len();
+                }
+                Err(error) => {
+                    progress.failed = Some(error);
+                    progress.stopped = true;
+                }
+            }
+            self.changed.notify_all();
+            if progress.stopped {
+                return;
+            }
+        }
+    }
+}
+
+impl Progress {
+    fn push(&mut self, part: Part) {
+        self.owed += part.len();
+        self.parts.push_back(part);
+    }
+
+    /// Fails when the thread has.
+    fn check(&mut self) -> Result<(), EngineError> {
+        if !self.stopped {
+            return Ok(());
+        }
+        Err(self.failed.take().unwrap_or_else(|| EngineError::Stopped("it failed before".to_owned())))
+    }
+}
+
+/// Brings `sled` from the record `applied` to the end of a part.
+fn follow(
+    sled: &mut SledTree,
+    reader: &Reader,
+    part: &Part,
+    applied: Number,
+    bytes: &mut Vec<u8>,
+) -> Result<(), EngineError> {
+    let mut rows = reader.read(part, applied, bytes)?;
+    let last = part.last.to_le_bytes();
+    rows.insert(APPLIED, Some(&last));
+    sled.apply(rows.into_iter())
+}
