@@ -6,7 +6,6 @@ use bytes::Bytes;
 use kcp_apimachinery::UserInfo;
 use kcp_registry::Registry;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     body::RequestBody,
@@ -18,6 +17,7 @@ use crate::{
     metrics::Metrics,
     respond::Reply,
     seams::{Authenticator, Authorizer, ClusterResolver},
+    watch::WatchesEnd,
 };
 
 /// What can be set.
@@ -100,7 +100,7 @@ pub struct ApiServer {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: Documents,
     pub(crate) version: Bytes,
-    pub(crate) watches_end: CancellationToken,
+    pub(crate) watches_end: Arc<WatchesEnd>,
 }
 
 impl std::fmt::Debug for ApiServer {
@@ -122,7 +122,7 @@ impl ApiServer {
             metrics: Arc::new(Metrics::default()),
             documents: Documents::new(parts.options.document_cache_bytes),
             version: version.into(),
-            watches_end: CancellationToken::new(),
+            watches_end: Arc::default(),
             registry: parts.registry,
             authenticator: parts.authenticator,
             authorizer: parts.authorizer,
@@ -167,7 +167,7 @@ impl ApiServer {
 
     /// Ends every watch cleanly, and every watch that begins later: clients resume elsewhere or later (W-22).
     pub fn end_watches(&self) {
-        self.watches_end.cancel();
+        self.watches_end.come();
     }
 }
 

@@ -5,8 +5,11 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use futures_util::Stream;
 use kcp_apimachinery::time::Timestamp;
 use kcp_registry::{WatchEvent, WatchEventType, WatchStream};
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     body::BodyError,
@@ -28,6 +31,22 @@ use crate::{
 /// How long before the deadline the last bookmark is sent, so that a client resumes from a fresh revision (W-09).
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
+/// The end of all watches.
+#[derive(Debug, Default)]
+pub(crate) struct WatchesEnd {
+    /// What is looked at with every event; the token is for waking up.
+    has_come: AtomicBool,
+    token: CancellationToken,
+}
+
+impl WatchesEnd {
+    /// Ends all watches.
+    pub(crate) fn come(&self) {
+        self.has_come.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+}
+
 pub(crate) struct WatchBody {
     stream: WatchStream,
     form: WatchForm,
@@ -35,7 +54,10 @@ pub(crate) struct WatchBody {
     timer: Pin<Box<Sleep>>,
     deadline: Instant,
     interval: Duration,
+    ends: Arc<WatchesEnd>,
     end: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Who is woken by the timer and the end.
+    waker: Option<Waker>,
     metrics: Arc<Metrics>,
     done: bool,
 }
@@ -79,7 +101,9 @@ impl WatchBody {
             timer: Box::pin(tokio::time::sleep_until(next_stop(now, deadline, interval))),
             deadline,
             interval,
-            end: Box::pin(api.watches_end.clone().cancelled_owned()),
+            ends: Arc::clone(&api.watches_end),
+            end: Box::pin(api.watches_end.token.clone().cancelled_owned()),
+            waker: None,
             metrics: Arc::clone(&api.metrics),
             done: false,
         }
@@ -143,7 +167,7 @@ impl Stream for WatchBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if this.done || this.end.as_mut().poll(cx).is_ready() {
+        if this.done || this.ends.has_come.load(Ordering::Acquire) {
             this.done = true;
             return Poll::Ready(None);
         }
@@ -159,6 +183,15 @@ impl Stream for WatchBody {
             }
             Poll::Pending => {}
         }
+        // After each event it comes here, and mostly nothing has changed.
+        if this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && !this.timer.is_elapsed() {
+            return Poll::Pending;
+        }
+        this.waker = None;
+        if this.end.as_mut().poll(cx).is_ready() {
+            this.done = true;
+            return Poll::Ready(None);
+        }
         while this.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if now >= this.deadline {
@@ -172,6 +205,7 @@ impl Stream for WatchBody {
                 return Poll::Ready(Some(chunk));
             }
         }
+        this.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }

@@ -256,8 +256,7 @@ impl WatchStream {
                 return Poll::Ready(Some(shown));
             }
             // Asked before the changes are: those up to the end are in the log then.
-            let info = Arc::clone(self.renderer.info());
-            let last = self.ground.as_mut().and_then(|g| g.poll(&info, cx));
+            let last = self.ground.as_mut().and_then(|g| g.poll(self.renderer.info(), cx));
             let Some(changes) = &mut self.changes else {
                 self.ended = last.is_some();
                 return if self.ended { Poll::Ready(None) } else { Poll::Pending };

@@ -57,6 +57,9 @@ pub(crate) struct Hub {
 struct Group {
     prefix: Arc<str>,
     queue: Mutex<Queue>,
+    /// Counts news, after it is visible, and wakings, for which the wakers are taken away: as long as it stays the same,
+    /// whoever found nothing will be woken.
+    news: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -120,6 +123,7 @@ impl Hub {
             }
         }
         self.published.store(revision, Ordering::Release);
+        touched.count();
         touched
     }
 
@@ -147,7 +151,9 @@ impl Hub {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let groups: Vec<_> = self.groups.lock().values().cloned().collect();
-        Touched(groups).wake();
+        let all = Touched(groups);
+        all.count();
+        all.wake();
     }
 
     /// A watcher of `prefix` from `from`. `past(after, through)` reads the history, or says that it is gone.
@@ -224,7 +230,7 @@ impl Hub {
 
     fn watcher(self: &Arc<Self>, group: Arc<Group>, slot: u32, next: u64, from: Revision) -> Watcher {
         self.watchers.fetch_add(1, Ordering::Relaxed);
-        Watcher { hub: Arc::clone(self), group, next, position: from, slot }
+        Watcher { hub: Arc::clone(self), group, next, position: from, slot, armed: None }
     }
 }
 
@@ -239,7 +245,7 @@ impl Group {
             free: Vec::new(),
             touched: false,
         };
-        Self { prefix, queue: Mutex::new(queue) }
+        Self { prefix, queue: Mutex::new(queue), news: 0.into() }
     }
 }
 
@@ -262,6 +268,13 @@ impl Queue {
 }
 
 impl Touched {
+    /// Notes that there is news.
+    fn count(&self) {
+        for group in &self.0 {
+            group.news.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// Wakes whoever waits.
     pub(crate) fn wake(self) {
         let mut wakers = Vec::new();
@@ -269,6 +282,7 @@ impl Touched {
             {
                 let mut queue = group.queue.lock();
                 queue.touched = false;
+                group.news.fetch_add(1, Ordering::Release);
                 wakers.extend(queue.wakers.iter_mut().filter_map(Option::take));
             }
             wakers.drain(..).for_each(Waker::wake);
@@ -285,6 +299,8 @@ pub struct Watcher {
     next: u64,
     position: Revision,
     slot: u32,
+    /// Who is woken for news, and the group's count when all was taken.
+    armed: Option<(Waker, u64)>,
 }
 
 impl Watcher {
@@ -320,6 +336,15 @@ impl Watcher {
     }
 
     fn take(&mut self, cx: Option<&mut Context<'_>>) -> Option<Result<Vec<Arc<Event>>, WatchError>> {
+        let waker = cx.as_ref().map(|cx| cx.waker());
+        // Read before what is visible is: news that comes in between is looked for once more.
+        let news = self.group.news.load(Ordering::Acquire);
+        if let (Some(waker), Some((armed, seen))) = (waker, &self.armed)
+            && *seen == news
+            && armed.will_wake(waker)
+        {
+            return None;
+        }
         let mut queue = self.group.queue.lock();
         let published = self.hub.published();
         if self.next < queue.base {
@@ -339,6 +364,20 @@ impl Watcher {
                 taken.push(Arc::clone(event));
             }
         }
+        let is_all = queue.at(self.next).is_none_or(|event| event.revision > published);
+        match waker.filter(|_| is_all) {
+            Some(waker) => {
+                let slot = &mut queue.wakers[self.slot as usize];
+                if !slot.as_ref().is_some_and(|slot| slot.will_wake(waker)) {
+                    *slot = Some(waker.clone());
+                }
+                match &mut self.armed {
+                    Some((armed, seen)) if armed.will_wake(waker) => *seen = news,
+                    armed => *armed = Some((waker.clone(), news)),
+                }
+            }
+            None => self.armed = None,
+        }
         if let Some(last) = taken.last() {
             self.position = last.revision;
             return Some(Ok(taken));
@@ -346,12 +385,6 @@ impl Watcher {
         self.position = self.position.max(published);
         if self.hub.closed.load(Ordering::Acquire) {
             return Some(Err(WatchError::Closed));
-        }
-        if let Some(cx) = cx {
-            let slot = &mut queue.wakers[self.slot as usize];
-            if !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                *slot = Some(cx.waker().clone());
-            }
         }
         None
     }
