@@ -39,13 +39,13 @@
 //! data/sled/     the files of sled 0.34 with segments of 2 MiB; blobs/ in it stays empty
 //! ```
 //!
-//! A write is durable when the journal has it. `sled` follows, a mebibyte or so at a time, on a thread of its own; the
+//! A write is durable when the journal has it. `sled` follows, some hundred kibibytes at a time, on a thread of its own; the
 //! row `m/journal` (8 bytes) says up to which record of the journal it has come, and all after that is read from the
 //! journal when the store is opened. The journal's files are written in turn, each from its front:
 //!
 //! | part | bytes |
 //! |---|---|
-//! | block 0, of 512 | `kcp-jrnl`, salt (8), number of the first record (8), crc32 of these (4), zeros |
+//! | block 0, of 4096 | `kcp-jrnl`, salt (8), number of the first record (8), crc32 of these (4), zeros |
 //! | record | crc32 of the salt and what follows (4), length of the body (4), number (8), body, zeros to the end of the block |
 //! | body | rows: length of the key (4), length of the value or 0xffffffff for a removal (4), key, value |
 //!

@@ -12,7 +12,8 @@
 //! Records are numbered without gaps, through both files and all uses. The salt is drawn for each use, so nothing that
 //! an earlier use left behind, and nothing that a value contains, passes for a record of this one.
 //!
-//! A record is synced before the next one is written. So only the last may be torn, and a sound record behind one that
+//! Writes go past the kernel's cache where the file system can do that: nobody reads them soon, and it halves what a
+//! durable write costs. A record is synced before the next one is written. So only the last may be torn, and a sound record behind one that
 //! is not means that something else has changed the file.
 
 use std::{
@@ -22,14 +23,17 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use rustix::fs::OFlags;
 
 use super::{EngineError, Row};
 use crate::directory::parent_of;
 
 const MAGIC: &[u8; 8] = b"kcp-jrnl";
-/// What disks write whole; nothing that is durable shares one with what is being written.
-const BLOCK: usize = 512;
+/// What is written past the kernel's cache begins and ends at multiples of this, in the file and in memory.
+const BLOCK: usize = 4096;
 /// What stands before a record's body.
 const HEAD: usize = 16;
 /// The length of a value that removes the row.
@@ -67,8 +71,9 @@ impl Part {
 /// The two files.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    /// Every write to these is durable when it returns.
     files: [File; 2],
-    paths: [PathBuf; 2],
+    reader: Arc<Reader>,
     lengths: [u64; 2],
     /// The file that is written, where, and with which salt.
     active: usize,
@@ -89,17 +94,15 @@ impl Journal {
             fs::create_dir_all(folder).map_err(failed(folder))?;
         }
         let paths = ["0", "1"].map(|name| folder.join(name));
-        let open = |path: &Path| {
-            let file =
-                OpenOptions::new().read(true).write(true).create(may_miss).truncate(false).mode(0o600).open(path);
-            match file {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Err(EngineError::corrupt(path.display().to_string(), "the file is missing"))
-                }
-                file => file.map_err(failed(path)),
+        let open = |path: &Path| match open_durable(path, may_miss) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(EngineError::corrupt(path.display().to_string(), "the file is missing"))
             }
+            file => file.map_err(failed(path)),
         };
         let files = [open(&paths[0])?, open(&paths[1])?];
+        let read = |path: &Path| File::open(path).map_err(failed(path));
+        let read = [read(&paths[0])?, read(&paths[1])?];
         if may_miss {
             for folder in [folder, parent_of(folder)] {
                 File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))?;
@@ -119,19 +122,10 @@ impl Journal {
             let reason = format!("its records end at {}, those of the other file begin at {}", older.last, newer.first);
             return Err(EngineError::corrupt(paths[older.file].display().to_string(), reason));
         }
-        let journal = match parts.last() {
-            Some(part) => Self {
-                files,
-                paths,
-                lengths,
-                active: part.file,
-                end: part.end,
-                salt: part.salt,
-                next: part.last + 1,
-                buffer: Vec::new(),
-            },
-            None => Self { files, paths, lengths, active: 0, end: 0, salt: 0, next: 1, buffer: Vec::new() },
-        };
+        let (active, end, salt, next) =
+            parts.last().map_or((0, 0, 0, 1), |part| (part.file, part.end, part.salt, part.last + 1));
+        let reader = Arc::new(Reader { files: read, paths });
+        let journal = Self { files, reader, lengths, active, end, salt, next, buffer: Vec::new() };
         parts.retain(|part| part.first <= part.last);
         Ok((journal, parts))
     }
@@ -189,8 +183,9 @@ impl Journal {
             *length = end.next_multiple_of(GROWTH);
             buffer.resize(buffer.len() + usize::try_from(*length - end).unwrap_or(0), 0);
         }
-        let file = &self.files[self.active];
-        let written = file.write_all_at(&buffer, at).and_then(|()| file.sync_data());
+        // Where the memory is aligned depends on where it is.
+        let shift = align(&mut buffer);
+        let written = self.files[self.active].write_all_at(&buffer[shift..], at);
         written.map_err(|error| self.failed("writing", error))?;
         let part = Part {
             file: self.active,
@@ -208,14 +203,13 @@ impl Journal {
         Ok(part)
     }
 
-    /// A way to read what is written, from another thread.
-    pub(crate) fn reader(&self) -> Result<Reader, EngineError> {
-        let clone = |file: usize| self.files[file].try_clone().map_err(|error| self.failed("opening", error));
-        Ok(Reader { files: [clone(0)?, clone(1)?], paths: self.paths.clone() })
+    /// Reads what is written, from any thread.
+    pub(crate) fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader)
     }
 
     fn failed(&self, what: &str, error: io::Error) -> EngineError {
-        EngineError::io(format!("{what} {}", self.paths[self.active].display()), error)
+        EngineError::io(format!("{what} {}", self.reader.paths[self.active].display()), error)
     }
 }
 
@@ -249,6 +243,29 @@ impl Reader {
         }
         Ok(rows)
     }
+}
+
+/// Opens a file to which every write is durable when it returns, and goes past the kernel's cache if that can be had.
+fn open_durable(path: &Path, may_miss: bool) -> io::Result<File> {
+    let open = |flags: OFlags| {
+        let mut options = OpenOptions::new();
+        options.write(true).create(may_miss).truncate(false).mode(0o600);
+        options.custom_flags(flags.bits().cast_signed()).open(path)
+    };
+    match open(OFlags::DSYNC | OFlags::DIRECT) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => open(OFlags::DSYNC),
+        file => file,
+    }
+}
+
+/// Moves what is in `buffer` to where its memory is aligned; returns how far.
+fn align(buffer: &mut Vec<u8>) -> usize {
+    let length = buffer.len();
+    buffer.reserve(BLOCK);
+    let shift = buffer.as_ptr().align_offset(BLOCK);
+    buffer.resize(length + shift, 0);
+    buffer.copy_within(..length, shift);
+    shift
 }
 
 /// What a file holds; nothing when no use of it ever began.
@@ -353,7 +370,7 @@ mod tests {
 
     /// The keys that each part writes.
     fn keys(journal: &Journal, parts: &[Part]) -> Vec<String> {
-        let reader = journal.reader().unwrap();
+        let reader = journal.reader();
         let mut keys = Vec::new();
         for part in parts {
             let mut bytes = Vec::new();
@@ -401,7 +418,7 @@ mod tests {
         let ends: Vec<_> = (1..=3).map(|number| journal.append(&rows(number, 500)).unwrap()).collect();
         let file = folder.join("0");
         let good = fs::read(&file).unwrap();
-        for at in BLOCK..ends[2].end as usize {
+        for at in (BLOCK..ends[2].end as usize).filter(|at| at % BLOCK < 700 || at % 61 == 0) {
             let mut bad = good.clone();
             bad[at] ^= 0x04;
             fs::write(&file, &bad).unwrap();

@@ -27,8 +27,8 @@ pub(crate) const SLED: &str = "sled";
 const JOURNAL: &str = "journal";
 /// The row that says up to which record of the journal `sled` has everything.
 const APPLIED: &[u8] = b"m/journal";
-/// `sled` follows when so much of the journal is new.
-const STRIDE: u64 = 1 << 20;
+/// `sled` follows when so much of the journal is new: more at a time costs memory, less costs time.
+const STRIDE: u64 = 128 << 10;
 /// A file of the journal that is so long is left for the other one, if that is free.
 const FULL: u64 = 4 << 20;
 /// `sled` writes so many times what is applied to it, at most, before it uses room again.
@@ -102,7 +102,7 @@ impl Journaled {
     fn hand_over(&mut self, part: Part) -> Result<(), EngineError> {
         self.follower.progress.lock().push(part);
         if let Some(sled) = self.sled.take() {
-            let (reader, follower) = (self.journal.reader()?, Arc::clone(&self.follower));
+            let (reader, follower) = (self.journal.reader(), Arc::clone(&self.follower));
             let thread = std::thread::Builder::new().name("follower".to_owned());
             let thread = thread.spawn(move || follower.run(sled, &reader));
             self.thread = Some(thread.map_err(|error| EngineError::io("starting the engine's thread", error))?);
@@ -130,7 +130,7 @@ impl Engine for Journaled {
         let Some(sled) = &mut self.sled else { return Ok(()) };
         let mut progress = self.follower.progress.lock();
         let applied = progress.applied;
-        let reader = self.journal.reader()?;
+        let reader = self.journal.reader();
         let mut newer = BTreeMap::new();
         for part in &progress.parts {
             let mut bytes = Vec::new();
