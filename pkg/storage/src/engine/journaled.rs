@@ -9,6 +9,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::{self, File},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -205,7 +206,7 @@ impl Drop for Journaled {
         self.follower.progress.lock().closing = true;
         self.follower.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // It catches its own panics.
+            // It catches panics.
             let _ended = thread.join();
         }
     }
@@ -232,8 +233,12 @@ impl Follower {
                 continue;
             };
             let applied = progress.applied;
-            let outcome = MutexGuard::unlocked(&mut progress, || follow(&mut sled, reader, &part, applied, &mut bytes));
-            match outcome {
+            let outcome = MutexGuard::unlocked(&mut progress, || {
+                // Somebody waits for the outcome, whatever it is.
+                catch_unwind(AssertUnwindSafe(|| follow(&mut sled, reader, &part, applied, &mut bytes)))
+            });
+            let panicked = |_| Err(EngineError::Stopped("applying the journal panicked".to_owned()));
+            match outcome.unwrap_or_else(panicked) {
                 Ok(()) => {
                     progress.applied = part.last;
                     progress.owed -= part.len();
