@@ -9,7 +9,7 @@
 //! body      rows: length of the key (4), length of the value or 0xffffffff for none (4), key, value
 //! ```
 //!
-//! Records are numbered without gaps, through both files and all uses. The salt is drawn for each use, so nothing that
+//! Block 0 is durable before the use's first record is written. Records are numbered without gaps, through both files and all uses. The salt is drawn for each use, so nothing that
 //! an earlier use left behind, and nothing that a value contains, passes for a record of this one.
 //!
 //! Writes go past the kernel's cache where the file system can do that: nobody reads them soon, and it halves what a
@@ -108,6 +108,10 @@ impl Journal {
                 File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))?;
             }
         }
+        // What a killed process wrote may not be durable yet, though it can be read.
+        for (file, path) in files.iter().zip(&paths) {
+            file.sync_all().map_err(failed(path))?;
+        }
         let mut lengths = [0; 2];
         let mut parts = Vec::new();
         for (file, path) in paths.iter().enumerate() {
@@ -153,51 +157,57 @@ impl Journal {
     /// Goes on in the other file, from its front: what it holds must no longer be needed.
     pub(crate) fn turn(&mut self) -> Result<(), EngineError> {
         self.active = 1 - self.active;
-        self.end = 0;
         if self.lengths[self.active] > LONGEST {
             self.files[self.active].set_len(GROWTH).map_err(|error| self.failed("cutting", error))?;
             self.lengths[self.active] = GROWTH;
         }
+        self.begin()
+    }
+
+    /// Begins a use of the active file. That is durable before the first record is written: records without their
+    /// beginning would look like damage to what an earlier use has left.
+    fn begin(&mut self) -> Result<(), EngineError> {
+        self.salt = RandomState::new().hash_one(self.next);
+        self.end = 0;
+        let mut block = Vec::with_capacity(2 * BLOCK);
+        block.extend_from_slice(MAGIC);
+        block.extend_from_slice(&self.salt.to_le_bytes());
+        block.extend_from_slice(&self.next.to_le_bytes());
+        let sum = crc32fast::hash(&block);
+        block.extend_from_slice(&sum.to_le_bytes());
+        block.resize(BLOCK, 0);
+        self.write(&mut block)
+    }
+
+    /// Appends whole blocks durably.
+    fn write(&mut self, blocks: &mut Vec<u8>) -> Result<(), EngineError> {
+        let end = self.end + blocks.len() as u64;
+        let length = &mut self.lengths[self.active];
+        if end > *length {
+            *length = end.next_multiple_of(GROWTH);
+            blocks.resize(blocks.len() + usize::try_from(*length - end).unwrap_or(0), 0);
+        }
+        // Where the memory is aligned depends on where it is.
+        let shift = align(blocks);
+        let written = self.files[self.active].write_all_at(&blocks[shift..], self.end);
+        written.map_err(|error| self.failed("writing", error))?;
+        self.end = end;
         Ok(())
     }
 
     /// Writes one record durably. Returns where it is.
     pub(crate) fn append(&mut self, rows: &[Row]) -> Result<Part, EngineError> {
+        if self.end == 0 {
+            self.begin()?;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        let at = self.end;
-        if at == 0 {
-            self.salt = RandomState::new().hash_one(self.next);
-            buffer.extend_from_slice(MAGIC);
-            buffer.extend_from_slice(&self.salt.to_le_bytes());
-            buffer.extend_from_slice(&self.next.to_le_bytes());
-            let sum = crc32fast::hash(&buffer);
-            buffer.extend_from_slice(&sum.to_le_bytes());
-            buffer.resize(BLOCK, 0);
-        }
-        let start = buffer.len();
         encode(&mut buffer, self.salt, self.next, rows)?;
-        let end = at + buffer.len() as u64;
-        let length = &mut self.lengths[self.active];
-        if end > *length {
-            *length = end.next_multiple_of(GROWTH);
-            buffer.resize(buffer.len() + usize::try_from(*length - end).unwrap_or(0), 0);
-        }
-        // Where the memory is aligned depends on where it is.
-        let shift = align(&mut buffer);
-        let written = self.files[self.active].write_all_at(&buffer[shift..], at);
-        written.map_err(|error| self.failed("writing", error))?;
-        let part = Part {
-            file: self.active,
-            salt: self.salt,
-            start: at + start as u64,
-            end,
-            first: self.next,
-            last: self.next,
-        };
-        self.end = end;
+        let (file, salt, start, number) = (self.active, self.salt, self.end, self.next);
+        let end = start + buffer.len() as u64;
+        self.write(&mut buffer)?;
+        let part = Part { file, salt, start, end, first: number, last: number };
         self.next += 1;
-        buffer.truncate(0);
+        buffer.clear();
         buffer.shrink_to(KEPT);
         self.buffer = buffer;
         Ok(part)
@@ -400,8 +410,11 @@ mod tests {
         let mut wanted: Vec<String> = (1..=3).map(|number| format!("put-{number} 10")).collect();
         wanted.extend((1..=3).map(|number| format!("removed-{number} 0")));
         assert_eq!(keys(&journal, &parts), [wanted, vec!["put-4 700000".into(), "removed-4 0".into()]].concat());
-        // What an earlier use left in the file is none of this one's.
+        // What an earlier use left in the file is none of this one's, not even before this one has a record.
         journal.turn().unwrap();
+        let (reopened, parts) = Journal::open(&folder, false).unwrap();
+        let numbers: Vec<_> = parts.iter().map(|part| (part.file, part.first, part.last)).collect();
+        assert_eq!((numbers, reopened.active(), reopened.next()), (vec![(1, 4, 4)], 0, 5));
         journal.append(&rows(5, 10)).unwrap();
         let (journal, parts) = Journal::open(&folder, false).unwrap();
         let numbers: Vec<_> = parts.iter().map(|part| (part.file, part.first, part.last)).collect();
