@@ -45,6 +45,7 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
         }
         // An idle connection holds no buffer.
         self.waiting = BytesMut::new();
+        self.seen = 0;
         Poll::Ready(Ok(()))
     }
 }
@@ -88,7 +89,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
             return Poll::Pending;
         }
         ready!(self.poll_drain(cx))?;
-        self.seen = 0;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -18,7 +18,7 @@ pub enum Action {
 
 /// Runs controllers side by side on the calling task until all have ended. Of those only the ones that were woken are
 /// looked at: every write wakes whoever follows the log, and that should not cost a look at all the others.
-pub async fn side_by_side<'a>(controllers: impl IntoIterator<Item = BoxFuture<'a, ()>>) {
+pub async fn side_by_side<const N: usize>(controllers: [BoxFuture<'_, ()>; N]) {
     let mut running: FuturesUnordered<_> = controllers.into_iter().collect();
     while running.next().await.is_some() {}
 }

@@ -49,7 +49,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
         events.observe(&seen);
     });
     side_by_side([
-        Box::pin(cursor) as kcp_client::BoxFuture<'_, ()>,
+        Box::pin(cursor),
         Box::pin(namespaces.run(&stop)),
         Box::pin(garbage.run(&stop)),
         Box::pin(accounts.run(&stop)),

@@ -78,7 +78,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
         }
     });
     side_by_side([
-        Box::pin(cursor) as kcp_client::BoxFuture<'_, ()>,
+        Box::pin(cursor),
         Box::pin(deployments.run(&stop)),
         Box::pin(replica_sets.run(&stop)),
         Box::pin(kubelet.run(&stop)),

@@ -59,11 +59,7 @@ impl Committer {
         let error = match result {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
-            Err(panic) => {
-                let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                Some(Arc::new(EngineError::Stopped(text)))
-            }
+            Err(panic) => Some(Arc::new(EngineError::panicked(&*panic))),
         };
         if let Some(error) = error {
             shared.fail(&error);
@@ -116,7 +112,7 @@ impl Committer {
             self.log_rows.push_back((first.0, last.0));
             self.write(rows, floor)?;
             if room.is_short() {
-                self.engine.settle().map_err(Arc::new)?;
+                self.engine.catch_up().map_err(Arc::new)?;
             }
             if let Some(mark) = &self.mark {
                 mark.note(revision);

@@ -35,10 +35,5 @@ pub async fn run(context: Context, stop: CancellationToken) {
         deletion.observe(&found);
         initialization.observe(&found);
     });
-    side_by_side([
-        Box::pin(cursor) as kcp_client::BoxFuture<'_, ()>,
-        Box::pin(deletion.run(&stop)),
-        Box::pin(initialization.run(&stop)),
-    ])
-    .await;
+    side_by_side([Box::pin(cursor), Box::pin(deletion.run(&stop)), Box::pin(initialization.run(&stop))]).await;
 }

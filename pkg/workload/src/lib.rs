@@ -59,7 +59,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
         negotiation.observe(&seen);
     });
     side_by_side([
-        Box::pin(cursor) as kcp_client::BoxFuture<'_, ()>,
+        Box::pin(cursor),
         Box::pin(heartbeat.run(&stop)),
         Box::pin(scheduling.run(&stop)),
         Box::pin(labels.run(&stop)),

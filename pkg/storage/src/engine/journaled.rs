@@ -32,7 +32,7 @@ const APPLIED: &[u8] = b"m/journal";
 const STRIDE: u64 = 128 << 10;
 /// A file of the journal that is so long is left for the other one, if that is free.
 const FULL: u64 = 4 << 20;
-/// `sled` writes so many times what is applied to it, at most, before it uses room again.
+/// So many times what has not been applied yet is reckoned to be written by `sled` before it uses room again.
 const FACTOR: u64 = 3;
 
 pub(crate) struct Journaled {
@@ -128,7 +128,8 @@ impl Engine for Journaled {
     }
 
     fn load(&mut self, visit: Visit<'_>) -> Result<(), EngineError> {
-        let Some(sled) = &mut self.sled else { return Ok(()) };
+        let too_late = || EngineError::Stopped("it was read after it was written".to_owned());
+        let sled = self.sled.as_mut().ok_or_else(too_late)?;
         let mut progress = self.follower.progress.lock();
         let applied = progress.applied;
         let reader = self.journal.reader();
@@ -185,7 +186,7 @@ impl Engine for Journaled {
         Ok(Some(space.f_bavail.saturating_mul(space.f_frsize)))
     }
 
-    fn settle(&mut self) -> Result<(), EngineError> {
+    fn catch_up(&mut self) -> Result<(), EngineError> {
         if let Some(part) = self.open.take() {
             self.hand_over(part)?;
         }
@@ -237,8 +238,7 @@ impl Follower {
                 // Somebody waits for the outcome, whatever it is.
                 catch_unwind(AssertUnwindSafe(|| follow(&mut sled, reader, &part, applied, &mut bytes)))
             });
-            let panicked = |_| Err(EngineError::Stopped("applying the journal panicked".to_owned()));
-            match outcome.unwrap_or_else(panicked) {
+            match outcome.unwrap_or_else(|panic| Err(EngineError::panicked(&*panic))) {
                 Ok(()) => {
                     progress.applied = part.last;
                     progress.owed -= part.len();

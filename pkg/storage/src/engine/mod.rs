@@ -14,7 +14,7 @@ pub use memory::MemoryDisk;
 pub(crate) use memory::{Discard, SharedMemory};
 pub(crate) use sled::{SledOptions, stray_files};
 
-use std::io;
+use std::{any::Any, io};
 
 /// Why an engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +45,20 @@ impl EngineError {
         Self::Io { what: what.into(), source }
     }
 
+    /// From what a thread that writes panicked with.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        Self::Stopped(panic_text(panic))
+    }
+
     pub(crate) fn corrupt(place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Corrupt { place: place.into(), reason: reason.into() }
     }
+}
+
+/// What a panic says, when that is a text.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// One row to be written: a new value, or none to remove it.
@@ -94,7 +105,7 @@ pub(crate) trait Engine: Send {
     fn available(&self) -> Result<Option<u64>, EngineError>;
 
     /// Waits until everything is where it stays, so that room which became free can be used again.
-    fn settle(&mut self) -> Result<(), EngineError> {
+    fn catch_up(&mut self) -> Result<(), EngineError> {
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    EngineError, Visit,
+    EngineError, Visit, panic_text,
     seal::{Unsealer, continuation_key, continuations, seal_value},
 };
 use crate::directory::parent_of;
@@ -157,10 +157,9 @@ fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
 }
 
 /// Runs something that meets damaged files, for which `sled` has not always an error.
-pub(super) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let text = panic_text(&*panic);
         Err(EngineError::corrupt(path.display().to_string(), format!("the engine gave up: {text}")))
     })
 }
