@@ -10,10 +10,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    kcp_allocator::settle();
     let command = cli::Cli::parse().command;
     match cli::run(command) {
         Ok(()) => ExitCode::SUCCESS,

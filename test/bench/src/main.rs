@@ -21,10 +21,8 @@ use clap::Parser as _;
 
 use crate::{args::Args, probe::Probe, report::Report};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    kcp_allocator::settle();
     let args = Args::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -11,6 +11,7 @@ use serde_json::Value;
 /// The layers from the bottom, and in each the crates in the order in which they may use each other: a crate uses none that
 /// stands below it in its own list.
 pub const LAYERS: &[(&str, &[&str])] = &[
+    ("memory", &["kcp-allocator"]),
     ("words", &["kcp-logicalcluster", "kcp-apimachinery", "kcp-apis"]),
     ("meaning", &["kcp-schema", "kcp-merge", "kcp-protobuf", "kcp-authorization"]),
     ("state", &["kcp-storage"]),
@@ -32,6 +33,7 @@ pub const EDGE_MAY_USE: &[&str] = &["kcp-client", "kcp-controller"];
 
 /// Libraries that only one crate may name.
 pub const ONLY: &[(&str, &str)] = &[
+    ("libmimalloc-sys", "kcp-allocator"),
     ("sled", "kcp-storage"),
     ("axum", "kcp-apiserver"),
     ("rcgen", "kcp-authentication"),

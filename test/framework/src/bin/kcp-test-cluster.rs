@@ -7,9 +7,6 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use kcp_server::LogOptions;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Debug, clap::Parser)]
 struct Args {
     /// Folder for its files
@@ -20,6 +17,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    kcp_allocator::settle();
     let args = Args::parse();
     kcp_server::init_logging(&args.log)?;
     let dir = args.dir.canonicalize().with_context(|| format!("cannot use {}", args.dir.display()))?;
