@@ -27,7 +27,7 @@ pub fn random_suffix(length: usize) -> String {
 
 /// A new unique id: a random UUID (C-01).
 pub fn new_uid() -> String {
-    uuid::Uuid::new_v4().to_string()
+    uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
 }
 
 #[cfg(test)]

@@ -243,11 +243,23 @@ async fn connection(
         api.metrics().connections.dec();
     });
     let service = {
-        let info = Arc::clone(&info);
+        let (info, store) = (Arc::clone(&info), api.registry.store().clone());
         hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             info.used.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Arc::clone(&info));
-            tower::ServiceExt::oneshot(shell.clone(), request.map(axum::body::Body::new))
+            let writes = !request.method().is_safe();
+            let mut coming = writes.then(|| store.announce());
+            let answer = tower::ServiceExt::oneshot(shell.clone(), request.map(axum::body::Body::new));
+            async move {
+                let mut answer = pin!(answer);
+                // A write whose body is here reaches the store in its first turn; no other is waited for.
+                std::future::poll_fn(|context| {
+                    let outcome = answer.as_mut().poll(context);
+                    coming = None;
+                    outcome
+                })
+                .await
+            }
         })
     };
     let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(stream)), service));

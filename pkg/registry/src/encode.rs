@@ -22,7 +22,7 @@ pub fn encode_at(object: &Value, revision: Revision) -> Bytes {
 }
 
 fn head(object: &Value) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(2048);
     out.push(b'{');
     for field in ["kind", "apiVersion"] {
         if let Some(text) = object.get(field) {

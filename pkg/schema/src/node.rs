@@ -15,6 +15,9 @@ use crate::zero::ZeroKind;
 /// How deep any walk goes. JSON parsers stop at 128 levels; deeper trees are not of this world.
 pub const MAX_DEPTH: usize = 160;
 
+/// So many properties are faster looked through than searched.
+const FEW: usize = 16;
+
 /// Ids with this bit belong to the shared arena of ObjectMeta.
 pub(crate) const META_BIT: u32 = 1 << 31;
 
@@ -236,8 +239,13 @@ impl<'a> NodeRef<'a> {
     /// The node of the named property only.
     pub fn property(self, name: &str) -> Option<NodeRef<'a>> {
         let properties = &self.node().properties;
-        let found = properties.binary_search_by(|(key, _)| (**key).cmp(name)).ok()?;
-        properties.get(found).map(|(_, id)| self.at(*id))
+        let found = if properties.len() <= FEW {
+            // Most differ in length already.
+            properties.iter().find(|(key, _)| **key == *name)
+        } else {
+            properties.binary_search_by(|(key, _)| (**key).cmp(name)).ok().and_then(|found| properties.get(found))
+        };
+        found.map(|(_, id)| self.at(*id))
     }
 
     /// The named properties, sorted by name.

@@ -115,5 +115,5 @@ pub use key::{Key, KeyError, KeyParts, Prefix};
 pub use options::{EngineKind, OnFailure, OpenError, Options};
 pub use snapshot::{Range, Snapshot};
 pub use state::Usage;
-pub use store::{HistoryError, Observer, Stats, Store};
+pub use store::{Announced, HistoryError, Observer, Stats, Store};
 pub use watch::{WatchError, Watcher};

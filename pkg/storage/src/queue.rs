@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,12 +22,19 @@ pub(crate) struct Request {
 /// What may wait: about 4 096 small batches or 64 MiB.
 const ROOM: u32 = 1 << 14;
 const UNIT: u64 = 4096;
+/// How long a batch waits at most for others that were announced.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
     filled: Condvar,
     room: Semaphore,
+    /// How many announced batches are not here yet.
+    coming: AtomicUsize,
+    /// Whether the committer waits for these.
+    gathering: AtomicBool,
+    patience: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +46,14 @@ struct Inner {
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        Self { inner: Mutex::default(), filled: Condvar::new(), room: Semaphore::new(ROOM as usize) }
+        Self {
+            inner: Mutex::default(),
+            filled: Condvar::new(),
+            room: Semaphore::new(ROOM as usize),
+            coming: AtomicUsize::new(0),
+            gathering: AtomicBool::new(false),
+            patience: PATIENCE,
+        }
     }
 
     /// How much of the queue's room a batch of so many bytes takes.
@@ -97,8 +112,7 @@ impl Queue {
                 }
             }
         }
-        // Who is about to write may do it first, and then shares the write; on an idle machine this costs nothing.
-        MutexGuard::unlocked(&mut inner, std::thread::yield_now);
+        self.gather(&mut inner, count);
         let mut total = 0;
         let fits = |request: &Request| {
             total += request.cost;
@@ -106,6 +120,35 @@ impl Queue {
         };
         let n = inner.requests.iter().take(count).map(fits).take_while(|fits| *fits).count();
         Some(inner.requests.drain(..n).collect())
+    }
+
+    /// Waits a little for the batches that were announced, so that they share a write.
+    fn gather(&self, inner: &mut MutexGuard<'_, Inner>, count: usize) {
+        let until = Instant::now() + self.patience;
+        while !inner.closed && (1..count).contains(&inner.requests.len()) {
+            // Set before the count is read, and the other way round in `arrived`: one of both sees the other.
+            self.gathering.store(true, Ordering::SeqCst);
+            let all_here = self.coming.load(Ordering::SeqCst) == 0;
+            let over = all_here || self.filled.wait_until(inner, until).timed_out();
+            self.gathering.store(false, Ordering::SeqCst);
+            if over {
+                return;
+            }
+        }
+    }
+
+    /// Says that a batch may come at once; [`Queue::arrived`] must follow.
+    pub(crate) fn announce(&self) {
+        self.coming.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// An announced batch is here, or will not come at once.
+    pub(crate) fn arrived(&self) {
+        if self.coming.fetch_sub(1, Ordering::SeqCst) == 1 && self.gathering.load(Ordering::SeqCst) {
+            // Once the lock could be had, the committer waits.
+            drop(self.inner.lock());
+            self.filled.notify_one();
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -149,6 +192,43 @@ mod tests {
         assert_eq!(taken(&queue, 10, 6), [1, 2, 3]);
         assert_eq!(taken(&queue, 1, 6), [4]);
         assert_eq!((taken(&queue, 10, 6), taken(&queue, 10, 6)), (vec![5], vec![]));
+    }
+
+    #[test]
+    fn announced_batches_are_waited_for() {
+        let queue = Queue { patience: Duration::from_secs(3600), ..Queue::new() };
+        for _ in 0..3 {
+            queue.announce();
+        }
+        queue.push(request(1)).unwrap();
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| taken(&queue, 10, 10));
+            queue.arrived();
+            queue.push(request(2)).unwrap();
+            queue.arrived();
+            // The third was not a write after all.
+            queue.arrived();
+            assert_eq!(taken.join().unwrap(), [1, 2]);
+        });
+    }
+
+    #[test]
+    fn announced_batches_are_not_waited_for_in_vain() {
+        let patient = |patience| Queue { patience: Duration::from_secs(patience), ..Queue::new() };
+        let queue = patient(0);
+        queue.announce();
+        queue.push(request(1)).unwrap();
+        assert_eq!(taken(&queue, 10, 10), [1], "its time is over");
+        let queue = patient(3600);
+        queue.announce();
+        assert_eq!(taken(&queue, 10, 10), [0; 0], "nothing waits for it");
+        for cost in [1, 2] {
+            queue.push(request(cost)).unwrap();
+        }
+        assert_eq!(taken(&queue, 2, 10), [1, 2], "there are enough");
+        queue.push(request(3)).unwrap();
+        queue.close();
+        assert_eq!(taken(&queue, 2, 10), [3], "none will come");
     }
 
     #[test]

@@ -283,6 +283,13 @@ impl Store {
         answer.blocking_recv().unwrap_or_else(|_| Err(self.shared.unanswered()))
     }
 
+    /// Says that a batch may come at once: what is in the queue waits a little for it, so that they share a write. What
+    /// is returned is to be dropped when the batch is there, and before anything else is waited for.
+    pub fn announce(&self) -> Announced {
+        self.shared.queue.announce();
+        Announced(Arc::clone(&self.shared))
+    }
+
     fn price(&self, batch: &Batch) -> Result<u32, CommitError> {
         let (size, limit) = (batch.bytes(), self.shared.max_batch_bytes);
         if size > limit { Err(CommitError::TooLarge { size, limit }) } else { Ok(Queue::cost(size)) }
@@ -400,5 +407,14 @@ impl Store {
     /// Commits what waits, then closes engine and directory. Other handles can still read; watches end.
     pub fn close(self) {
         self.closer.close();
+    }
+}
+
+/// A batch may come at once. See [`Store::announce`].
+pub struct Announced(Arc<Shared>);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.0.queue.arrived();
     }
 }

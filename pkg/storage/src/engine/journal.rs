@@ -9,12 +9,13 @@
 //! body      rows: length of the key (4), length of the value or 0xffffffff for none (4), key, value
 //! ```
 //!
-//! Block 0 is durable before the use's first record is written. Records are numbered without gaps, through both files and all uses. The salt is drawn for each use, so nothing that
-//! an earlier use left behind, and nothing that a value contains, passes for a record of this one.
+//! Block 0 is durable before the use's first record is written. Records are numbered without gaps, through both files
+//! and all uses. The salt is drawn for each use, so nothing that an earlier use left behind, and nothing that a value
+//! contains, passes for a record of this one.
 //!
 //! Writes go past the kernel's cache where the file system can do that: nobody reads them soon, and it halves what a
-//! durable write costs. A record is synced before the next one is written. So only the last may be torn, and a sound record behind one that
-//! is not means that something else has changed the file.
+//! durable write costs. A record is synced before the next one is written. So only the last may be torn, and a sound
+//! record behind one that is not means that something else has changed the file.
 
 use std::{
     collections::BTreeMap,
