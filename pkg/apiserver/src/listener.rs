@@ -6,11 +6,12 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -20,6 +21,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use kcp_storage::Announced;
+use pin_project_lite::pin_project;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, Semaphore},
@@ -247,19 +250,9 @@ async fn connection(
         hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             info.used.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Arc::clone(&info));
-            let writes = !request.method().is_safe();
-            let mut coming = writes.then(|| store.announce());
+            let coming = (!request.method().is_safe()).then(|| store.announce());
             let answer = tower::ServiceExt::oneshot(shell.clone(), request.map(axum::body::Body::new));
-            async move {
-                let mut answer = pin!(answer);
-                // A write whose body is here reaches the store in its first turn; no other is waited for.
-                std::future::poll_fn(|context| {
-                    let outcome = answer.as_mut().poll(context);
-                    coming = None;
-                    outcome
-                })
-                .await
-            }
+            Accepted { answer, coming }
         })
     };
     let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(stream)), service));
@@ -284,6 +277,27 @@ async fn connection(
     };
     if let Err(error) = result {
         tracing::debug!(%remote, %error, "connection ended");
+    }
+}
+
+pin_project! {
+    /// A request that nobody has looked at yet, or is being answered. A write whose body is here reaches the store in
+    /// its first turn; no other is waited for.
+    struct Accepted<F> {
+        #[pin]
+        answer: F,
+        coming: Option<Announced>,
+    }
+}
+
+impl<F: Future> Future for Accepted<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let outcome = this.answer.poll(cx);
+        *this.coming = None;
+        outcome
     }
 }
 

@@ -183,7 +183,11 @@ pub(crate) fn audit_id(request: &HeaderMap) -> HeaderValue {
         _ => {
             let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
             let mut buffer = uuid::Uuid::encode_buffer();
-            HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)).unwrap_or(HeaderValue::from_static("-"))
+            let text = id.hyphenated().encode_lower(&mut buffer);
+            let mut value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"));
+            // So HTTP/2 does not put it into its table of values that come again: this one never does.
+            value.set_sensitive(true);
+            value
         }
     }
 }

@@ -68,7 +68,9 @@ impl Call<'_> {
         meta::wipe(&mut value);
         if !tracked {
             let schema = self.info.schema.get();
-            managed::track_update(None, &mut value, &self.writer(), schema.root(), &self.reset_fields());
+            let owned = value.pointer("/metadata/managedFields").is_some();
+            let reset = if owned { self.reset_fields() } else { self.reset_paths() };
+            managed::track_update(None, &mut value, &self.writer(), schema.root(), &reset);
         }
         let generated = object::name(&value).is_empty() && !object::meta_str(&value, "generateName").is_empty();
         let mut left = if generated { NAMES } else { ATTEMPTS };

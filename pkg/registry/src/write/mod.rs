@@ -162,7 +162,7 @@ impl<'a> Call<'a> {
 
     /// The fields that the endpoint does not own, and the versions that the type has (F-10, F-11).
     fn reset_fields(&self) -> ResetFields {
-        let reset = ResetFields::new(self.info.strategy.reset_paths(&self.info, &self.request.subresource));
+        let reset = self.reset_paths();
         if !self.info.custom {
             return reset;
         }
@@ -173,6 +173,11 @@ impl<'a> Call<'a> {
             .into_iter()
             .filter(|v| self.types.lookup(group, &v.version, &self.info.resource).is_some());
         reset.with_versions(served.map(|v| v.to_string()))
+    }
+
+    /// As [`Call::reset_fields`], for an object that nobody owns anything of yet: its versions do not matter.
+    fn reset_paths(&self) -> ResetFields {
+        ResetFields::new(self.info.strategy.reset_paths(&self.info, &self.request.subresource))
     }
 
     /// Parses the body of a create or an update.

@@ -49,6 +49,9 @@ const KEPT: usize = 64 << 10;
 /// The number of a record; the first is 1.
 pub(crate) type Number = u64;
 
+/// Rows by their keys, with the value of each or none when it is removed.
+pub(crate) type States<'a> = BTreeMap<&'a [u8], Option<&'a [u8]>>;
+
 /// A part of one of the two files that holds whole records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Part {
@@ -238,7 +241,7 @@ impl Reader {
         part: &Part,
         applied: Number,
         bytes: &'a mut Vec<u8>,
-    ) -> Result<BTreeMap<&'a [u8], Option<&'a [u8]>>, EngineError> {
+    ) -> Result<States<'a>, EngineError> {
         let path = || self.paths[part.file].display().to_string();
         bytes.clear();
         bytes.resize(usize::try_from(part.len()).unwrap_or(usize::MAX), 0);
@@ -355,7 +358,7 @@ fn encode(buffer: &mut Vec<u8>, salt: u64, number: Number, rows: &[Row]) -> Resu
 }
 
 /// Adds the rows of a record's body to `rows`.
-fn decode<'a>(mut body: &'a [u8], rows: &mut BTreeMap<&'a [u8], Option<&'a [u8]>>) -> Option<()> {
+fn decode<'a>(mut body: &'a [u8], rows: &mut States<'a>) -> Option<()> {
     while !body.is_empty() {
         let (of_key, rest) = body.split_first_chunk()?;
         let (of_value, rest) = rest.split_first_chunk()?;

@@ -4,7 +4,8 @@
 //! [journal](super::journal), and whenever a part of it is long enough, a thread of the engine's applies that part to
 //! `sled` as one batch, in which only the last state of each row is left. The batch also says up to which record it
 //! goes, so after a crash what `sled` has and what only the journal has fit together exactly. A file of the journal is
-//! written again when `sled` has all that is in it.
+//! written again when `sled` has all that is in it. The rows of a part wait in memory: the journal is only read after a
+//! start.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,7 +20,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     Engine, EngineError, Row, Visit,
-    journal::{Journal, Number, Part, Reader},
+    journal::{Journal, Number, Part, Reader, States},
     sled::{SledOptions, SledTree},
 };
 
@@ -42,11 +43,32 @@ pub(crate) struct Journaled {
     db: File,
     journal: Journal,
     /// What was written since the last part was handed over.
-    open: Option<Part>,
+    open: Option<Work>,
     /// The last record in each of the journal's files.
     lasts: [Number; 2],
     follower: Arc<Follower>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// A part of the journal that `sled` does not have.
+struct Work {
+    part: Part,
+    /// Its rows in the order in which they were written; `None` when some of it was written before the start.
+    rows: Option<Vec<Row>>,
+}
+
+impl Work {
+    /// Goes on with what was written behind it, unless that is in the journal's other file.
+    fn join(&mut self, part: Part, rows: Vec<Row>) -> Result<(), (Part, Vec<Row>)> {
+        if self.part.file != part.file {
+            return Err((part, rows));
+        }
+        self.part = Part { end: part.end, last: part.last, ..self.part };
+        if let Some(before) = &mut self.rows {
+            before.extend(rows);
+        }
+        Ok(())
+    }
 }
 
 /// What the engine and its thread share.
@@ -58,7 +80,7 @@ struct Follower {
 
 #[derive(Default)]
 struct Progress {
-    parts: VecDeque<Part>,
+    work: VecDeque<Work>,
     /// Bytes of these, and of the part that is being applied.
     owed: u64,
     applied: Number,
@@ -93,15 +115,16 @@ impl Journaled {
         let mut lasts = [0; 2];
         parts.iter().for_each(|part| lasts[part.file] = part.last);
         let mut progress = Progress { applied, ..Progress::default() };
-        parts.into_iter().filter(|part| part.last > applied).for_each(|part| progress.push(part));
+        let work = parts.into_iter().filter(|part| part.last > applied).map(|part| Work { part, rows: None });
+        work.for_each(|work| progress.push(work));
         let follower = Arc::new(Follower { progress: Mutex::new(progress), changed: Condvar::new() });
         let (sled, folder) = (Some(sled), folder.to_owned());
         Ok(Self { sled, folder, db, journal, open: None, lasts, follower, thread: None })
     }
 
     /// Hands a part of the journal to the thread.
-    fn hand_over(&mut self, part: Part) -> Result<(), EngineError> {
-        self.follower.progress.lock().push(part);
+    fn hand_over(&mut self, work: Work) -> Result<(), EngineError> {
+        self.follower.progress.lock().push(work);
         if let Some(sled) = self.sled.take() {
             let (reader, follower) = (self.journal.reader(), Arc::clone(&self.follower));
             let thread = std::thread::Builder::new().name("follower".to_owned());
@@ -114,8 +137,8 @@ impl Journaled {
 
     /// Goes on in the journal's other file, when all that is in it has been applied.
     fn turn(&mut self) -> Result<(), EngineError> {
-        if let Some(part) = self.open.take() {
-            self.hand_over(part)?;
+        if let Some(open) = self.open.take() {
+            self.hand_over(open)?;
         }
         self.follower.wait(self.lasts[1 - self.journal.active()])?;
         self.journal.turn()
@@ -134,14 +157,14 @@ impl Engine for Journaled {
         let applied = progress.applied;
         let reader = self.journal.reader();
         let mut newer = BTreeMap::new();
-        for part in &progress.parts {
+        for work in &progress.work {
             let mut bytes = Vec::new();
-            let rows = reader.read(part, applied, &mut bytes)?;
+            let rows = reader.read(&work.part, applied, &mut bytes)?;
             newer.extend(rows.into_iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))));
         }
         // What the journal holds is only handed over when there is more of it.
-        self.open = progress.parts.pop_back();
-        progress.owed -= self.open.map_or(0, |part| part.len());
+        self.open = progress.work.pop_back();
+        progress.owed -= self.open.as_ref().map_or(0, |open| open.part.len());
         let mut newer = newer.into_iter().peekable();
         sled.load(&mut |row| {
             let Ok((key, _)) = &row else { return visit(row) };
@@ -166,14 +189,16 @@ impl Engine for Journaled {
         let part = self.journal.append(&rows)?;
         self.lasts[part.file] = part.last;
         let open = match self.open.take() {
-            Some(open) if open.file == part.file => Part { end: part.end, last: part.last, ..open },
-            Some(open) => {
-                self.hand_over(open)?;
-                part
-            }
-            None => part,
+            None => Work { part, rows: Some(rows) },
+            Some(mut open) => match open.join(part, rows) {
+                Ok(()) => open,
+                Err((part, rows)) => {
+                    self.hand_over(open)?;
+                    Work { part, rows: Some(rows) }
+                }
+            },
         };
-        if open.len() < STRIDE {
+        if open.part.len() < STRIDE {
             self.open = Some(open);
             return Ok(());
         }
@@ -187,14 +212,14 @@ impl Engine for Journaled {
     }
 
     fn catch_up(&mut self) -> Result<(), EngineError> {
-        if let Some(part) = self.open.take() {
-            self.hand_over(part)?;
+        if let Some(open) = self.open.take() {
+            self.hand_over(open)?;
         }
         self.follower.wait(self.journal.next() - 1)
     }
 
     fn owed(&self) -> u64 {
-        FACTOR * (self.follower.progress.lock().owed + self.open.map_or(0, |part| part.len()))
+        FACTOR * (self.follower.progress.lock().owed + self.open.as_ref().map_or(0, |open| open.part.len()))
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -225,18 +250,22 @@ impl Follower {
 
     /// Applies parts until the engine is closed or something fails. What is left then is still in the journal.
     fn run(&self, mut sled: SledTree, reader: &Reader) {
-        let mut bytes = Vec::new();
         let mut progress = self.progress.lock();
         while !progress.closing {
-            let Some(part) = progress.parts.pop_front() else {
-                bytes = Vec::new();
+            let Some(Work { part, rows }) = progress.work.pop_front() else {
                 self.changed.wait(&mut progress);
                 continue;
             };
             let applied = progress.applied;
             let outcome = MutexGuard::unlocked(&mut progress, || {
                 // Somebody waits for the outcome, whatever it is.
-                catch_unwind(AssertUnwindSafe(|| follow(&mut sled, reader, &part, applied, &mut bytes)))
+                catch_unwind(AssertUnwindSafe(|| {
+                    let last = part.last.to_le_bytes();
+                    match rows {
+                        Some(rows) => follow(&mut sled, last_states(&rows), &last),
+                        None => follow(&mut sled, reader.read(&part, applied, &mut Vec::new())?, &last),
+                    }
+                }))
             });
             match outcome.unwrap_or_else(|panic| Err(EngineError::panicked(&*panic))) {
                 Ok(()) => {
@@ -257,9 +286,9 @@ impl Follower {
 }
 
 impl Progress {
-    fn push(&mut self, part: Part) {
-        self.owed += part.len();
-        self.parts.push_back(part);
+    fn push(&mut self, work: Work) {
+        self.owed += work.part.len();
+        self.work.push_back(work);
     }
 
     /// Fails when the thread has.
@@ -271,16 +300,15 @@ impl Progress {
     }
 }
 
-/// Brings `sled` from the record `applied` to the end of a part.
-fn follow(
-    sled: &mut SledTree,
-    reader: &Reader,
-    part: &Part,
-    applied: Number,
-    bytes: &mut Vec<u8>,
-) -> Result<(), EngineError> {
-    let mut rows = reader.read(part, applied, bytes)?;
-    let last = part.last.to_le_bytes();
-    rows.insert(APPLIED, Some(&last));
-    sled.apply(rows.into_iter())
+/// Of rows that were written one after the other, the last state of each.
+fn last_states(rows: &[Row]) -> States<'_> {
+    let mut states = States::new();
+    states.extend(rows.iter().map(|row| (&row.key[..], row.value.as_deref())));
+    states
+}
+
+/// Applies what the journal's records up to `last` have made of rows.
+fn follow<'a>(sled: &mut SledTree, mut states: States<'a>, last: &'a [u8; 8]) -> Result<(), EngineError> {
+    states.insert(APPLIED, Some(last));
+    sled.apply(states.into_iter())
 }
