@@ -64,6 +64,10 @@ unsafe impl GlobalAlloc for Mimalloc {
     }
 }
 
+/// `mi_option_generic_collect`: after so many allocations off the fast path a thread looks through its pages for those
+/// that others have emptied. It is 10 000 otherwise.
+const GENERIC_COLLECT: mi_option_t = 34;
+
 /// `mi_option_page_reclaim_on_free`. A page that is full belongs to no thread. When something in it is freed, the
 /// thread that made it takes it back, unless this is negative: then it belongs to nobody until all in it is freed, and
 /// who frees the last of it gives it back. Taken back, it would stay with a thread that may never run again, such as
@@ -73,6 +77,7 @@ const PAGE_RECLAIM_ON_FREE: mi_option_t = 35;
 /// Chooses how memory is given back. A variable of the environment such as `MIMALLOC_PAGE_RECLAIM_ON_FREE` has the
 /// last word.
 pub fn settle() {
+    set_default(GENERIC_COLLECT, 1_000);
     set_default(PAGE_RECLAIM_ON_FREE, -1);
 }
 
@@ -95,21 +100,31 @@ mod tests {
 
     /// In a process of its own, because options are the process's, and because the environment is read before `main`.
     #[test]
-    fn options_have_these_numbers() {
-        const NAME: &str = "MIMALLOC_PAGE_RECLAIM_ON_FREE";
+    fn options_have_these_numbers_and_the_environment_the_last_word() {
+        const NAMES: [&str; 2] = ["MIMALLOC_GENERIC_COLLECT", "MIMALLOC_PAGE_RECLAIM_ON_FREE"];
         const INNER: &str = "KCP_ALLOCATOR_TEST_EXPECTS";
         if let Ok(expected) = std::env::var(INNER) {
             settle();
-            assert_eq!(get(PAGE_RECLAIM_ON_FREE).to_string(), expected);
+            assert_eq!(format!("{:?}", [GENERIC_COLLECT, PAGE_RECLAIM_ON_FREE].map(get)), expected);
             return;
         }
         let me = std::env::current_exe().unwrap();
-        for (given, expected) in [(None, "-1"), (Some("1"), "1"), (Some("0"), "0")] {
+        for (given, expected) in [
+            ([None, None], [1_000, -1]),
+            ([Some("2345"), None], [2_345, -1]),
+            ([None, Some("1")], [1_000, 1]),
+            ([Some("7"), Some("0")], [7, 0]),
+        ] {
             let mut command = Command::new(&me);
-            command.args(["--exact", "tests::options_have_these_numbers"]).env(INNER, expected).env_remove(NAME);
-            given.map(|value| command.env(NAME, value));
+            command.args(["--exact", "tests::options_have_these_numbers_and_the_environment_the_last_word"]);
+            command.env(INNER, format!("{expected:?}"));
+            for (name, value) in NAMES.into_iter().zip(given) {
+                command.env_remove(name);
+                value.map(|value| command.env(name, value));
+            }
             let output = command.output().unwrap();
-            assert!(output.status.success(), "{given:?}: {}", String::from_utf8_lossy(&output.stdout));
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{given:?}: {text}");
         }
     }
 
