@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <directory>/LOCK     locked by the one process that uses it
-//! <directory>/FORMAT   "kcp-storage 2\n"; written last when the directory is made
+//! <directory>/FORMAT   "kcp-storage 3\n"; written last when the directory is made
 //! <directory>/MARK     a revision that was committed (8 bytes, little endian) and the crc32 of these (4 bytes)
 //! <directory>/data/    the engine's files
 //! ```

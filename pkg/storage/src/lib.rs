@@ -32,16 +32,16 @@
 //!
 //! ```text
 //! LOCK           locked (flock) by the process that uses the directory
-//! FORMAT         "kcp-storage 2\n"; appears, by a rename, when the directory is complete
+//! FORMAT         "kcp-storage 3\n"; appears, by a rename, when the directory is complete
 //! MARK           a revision that was committed: 8 bytes, little endian, and their crc32, 4 bytes. Written after each
 //!                commit but not synced: it may be older than the data, never newer
 //! data/journal/  0 and 1: what was written last, in the order in which it was
 //! data/sled/     the files of sled 0.34 with segments of 2 MiB; blobs/ in it stays empty
 //! ```
 //!
-//! A write is durable when the journal has it. `sled` follows, some hundred kibibytes at a time, on a thread of its own; the
-//! row `m/journal` (8 bytes) says up to which record of the journal it has come, and all after that is read from the
-//! journal when the store is opened. The journal's files are written in turn, each from its front:
+//! A write is durable when the journal has it. `sled` follows, some hundred kibibytes at a time, on a thread of its
+//! own; the row `m/journal` (8 bytes) says up to which record of the journal it has come, and all after that is read
+//! from the journal when the store is opened. The journal's files are written in turn, each from its front:
 //!
 //! | part | bytes |
 //! |---|---|
@@ -113,7 +113,8 @@ pub use entry::{Entry, Event, EventKind, Revision, Stamped};
 pub use history::Window;
 pub use key::{Key, KeyError, KeyParts, Prefix};
 pub use options::{EngineKind, OnFailure, OpenError, Options};
+pub use queue::Announced;
 pub use snapshot::{Range, Snapshot};
 pub use state::Usage;
-pub use store::{Announced, HistoryError, Observer, Stats, Store};
+pub use store::{HistoryError, Observer, Stats, Store};
 pub use watch::{WatchError, Watcher};

@@ -2,14 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::batch::{Batch, CommitError, Committed};
+use crate::{
+    batch::{Batch, CommitError, Committed},
+    store::Shared,
+};
 
 /// A batch that waits to be committed, and who waits for it.
 #[derive(Debug)]
@@ -42,6 +48,22 @@ struct Inner {
     requests: VecDeque<Request>,
     idle: bool,
     closed: bool,
+}
+
+/// A batch may come at once. See [`Store::announce`](crate::Store::announce).
+pub struct Announced(Arc<Shared>);
+
+impl Announced {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        shared.queue.announce();
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.0.queue.arrived();
+    }
 }
 
 impl Queue {
@@ -138,12 +160,12 @@ impl Queue {
     }
 
     /// Says that a batch may come at once; [`Queue::arrived`] must follow.
-    pub(crate) fn announce(&self) {
+    fn announce(&self) {
         self.coming.fetch_add(1, Ordering::SeqCst);
     }
 
     /// An announced batch is here, or will not come at once.
-    pub(crate) fn arrived(&self) {
+    fn arrived(&self) {
         if self.coming.fetch_sub(1, Ordering::SeqCst) == 1 && self.gathering.load(Ordering::SeqCst) {
             // Once the lock could be had, the committer waits.
             drop(self.inner.lock());
@@ -203,6 +225,10 @@ mod tests {
         queue.push(request(1)).unwrap();
         std::thread::scope(|scope| {
             let taken = scope.spawn(|| taken(&queue, 10, 10));
+            while !queue.gathering.load(Ordering::SeqCst) {
+                assert!(!taken.is_finished(), "it did not wait");
+                std::thread::yield_now();
+            }
             queue.arrived();
             queue.push(request(2)).unwrap();
             queue.arrived();

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The version of everything that is written below a data directory.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 pub(crate) const OBJECT: &[u8] = b"o/";
 pub(crate) const LOG: &[u8] = b"l/";
@@ -252,7 +252,7 @@ mod tests {
         wanted.extend_from_slice(b"\x02\x01\0\0\0\0\0\0\x01\0\0\0\x04\0\0\0x258");
         assert_eq!(row.value.unwrap(), wanted);
         let row = meta(7, TOTALS);
-        assert_eq!((row.key, row.value.unwrap()), (b"m/format".to_vec(), b"2 7 5 6".to_vec()));
+        assert_eq!((row.key, row.value.unwrap()), (b"m/format".to_vec(), b"3 7 5 6".to_vec()));
     }
 
     #[test]
@@ -269,13 +269,13 @@ mod tests {
         assert!(read_log(&row.key, row.value.unwrap()).is_ok_and(|read| read.cut && read.changes.is_empty()));
         let wanted = Meta { format: FORMAT, base: 7, totals: TOTALS };
         assert_eq!(read_meta(&meta(7, TOTALS).value.unwrap()).unwrap(), wanted);
-        assert_eq!(read_meta(b"3 whatever comes then").unwrap().format, 3);
+        assert_eq!(read_meta(b"4 whatever comes then").unwrap().format, 4);
     }
 
     /// A good checksum does not make a row that was written by a fault a good one.
     #[test]
     fn rows_that_make_no_sense_are_refused() {
-        for value in [&b""[..], b"2", b"2 2 3", b"2 2 3 4 5", b"x 2 3 4", b"\xff"] {
+        for value in [&b""[..], b"3", b"3 2 3", b"3 2 3 4 5", b"x 2 3 4", b"\xff"] {
             assert!(read_meta(value).is_err(), "{value:?}");
         }
         let good = object(&key(), Some(&Entry::new(&Stamped::new("x", 1), 258)));

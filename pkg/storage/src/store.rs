@@ -24,7 +24,7 @@ use crate::{
     key::{Key, Prefix},
     load::Loaded,
     options::{EngineKind, OnFailure, OpenError, Options},
-    queue::{Queue, Request},
+    queue::{Announced, Queue, Request},
     row,
     snapshot::{Overlay, Snapshot},
     state::{State, Usage},
@@ -286,8 +286,7 @@ impl Store {
     /// Says that a batch may come at once: what is in the queue waits a little for it, so that they share a write. What
     /// is returned is to be dropped when the batch is there, and before anything else is waited for.
     pub fn announce(&self) -> Announced {
-        self.shared.queue.announce();
-        Announced(Arc::clone(&self.shared))
+        Announced::new(&self.shared)
     }
 
     fn price(&self, batch: &Batch) -> Result<u32, CommitError> {
@@ -407,14 +406,5 @@ impl Store {
     /// Commits what waits, then closes engine and directory. Other handles can still read; watches end.
     pub fn close(self) {
         self.closer.close();
-    }
-}
-
-/// A batch may come at once. See [`Store::announce`].
-pub struct Announced(Arc<Shared>);
-
-impl Drop for Announced {
-    fn drop(&mut self) {
-        self.0.queue.arrived();
     }
 }

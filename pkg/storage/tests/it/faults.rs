@@ -152,11 +152,16 @@ fn two_stores_cannot_have_one_directory() {
 fn an_unknown_format_is_refused() {
     let place = Place::sled();
     place.open().close();
-    for (text, found) in [("kcp-storage 1\n", "kcp-storage 1"), ("", "\"\""), ("something else", "something else")] {
+    for (text, found) in [
+        ("kcp-storage 1\n", "kcp-storage 1"),
+        ("kcp-storage 2\n", "kcp-storage 2"),
+        ("", "\"\""),
+        ("something else", "something else"),
+    ] {
         fs::write(place.path().join("FORMAT"), text).unwrap();
         let error = Store::open(place.options()).unwrap_err();
         assert!(matches!(error, OpenError::Directory(DirectoryError::Format { .. })), "{error}");
-        assert!(error.to_string().contains(found) && error.to_string().contains("kcp-storage 2"), "{error}");
+        assert!(error.to_string().contains(found) && error.to_string().contains("kcp-storage 3"), "{error}");
     }
 }
 
