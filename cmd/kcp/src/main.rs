@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    kcp_allocator::settle();
+    kcp_allocator::configure();
     let command = cli::Cli::parse().command;
     match cli::run(command) {
         Ok(()) => ExitCode::SUCCESS,

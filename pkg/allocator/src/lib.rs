@@ -1,6 +1,6 @@
 //! The allocator of every program here: `mimalloc`, set up so that what is freed is given back.
 //!
-//! A program uses it by calling [`settle`] first thing. This is the one crate that may call C.
+//! A program uses it by calling [`configure`] first thing. This is the one crate that may call C.
 
 #![expect(unsafe_code, reason = "the allocator is a library in C")]
 
@@ -76,7 +76,7 @@ const PAGE_RECLAIM_ON_FREE: mi_option_t = 35;
 
 /// Chooses how memory is given back. A variable of the environment such as `MIMALLOC_PAGE_RECLAIM_ON_FREE` has the
 /// last word.
-pub fn settle() {
+pub fn configure() {
     set_default(GENERIC_COLLECT, 1_000);
     set_default(PAGE_RECLAIM_ON_FREE, -1);
 }
@@ -104,7 +104,7 @@ mod tests {
         const NAMES: [&str; 2] = ["MIMALLOC_GENERIC_COLLECT", "MIMALLOC_PAGE_RECLAIM_ON_FREE"];
         const INNER: &str = "KCP_ALLOCATOR_TEST_EXPECTS";
         if let Ok(expected) = std::env::var(INNER) {
-            settle();
+            configure();
             assert_eq!(format!("{:?}", [GENERIC_COLLECT, PAGE_RECLAIM_ON_FREE].map(get)), expected);
             return;
         }

@@ -22,7 +22,7 @@ use clap::Parser as _;
 use crate::{args::Args, probe::Probe, report::Report};
 
 fn main() -> ExitCode {
-    kcp_allocator::settle();
+    kcp_allocator::configure();
     let args = Args::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

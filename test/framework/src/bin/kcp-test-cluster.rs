@@ -17,7 +17,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    kcp_allocator::settle();
+    kcp_allocator::configure();
     let args = Args::parse();
     kcp_server::init_logging(&args.log)?;
     let dir = args.dir.canonicalize().with_context(|| format!("cannot use {}", args.dir.display()))?;
